@@ -330,9 +330,7 @@ async def test_after_the_end_usage_can_only_be_lowered_and_is_still_paid_back(de
 async def test_a_credit_waits_until_the_provider_can_pay_it(delivery):
     await delivery.settle_first(10)
     market, account_id = delivery.market, rename_id("acc", delivery.trade.provider)
-    free = (await market.state("account", account_id)).count_free(market.clock.now())
-    context = market.context(delivery.trade.provider)
-    await accounts.withdraw(market.handler, context, account_id, amount_usd=free, reference="out")
+    await market.withdraw_free(delivery.trade.provider)
     await delivery.void("day-4")
     assert (await delivery.adjusted(0)).charges.gpu_seconds == DAY, "the reserve pays it"
     await delivery.void("day-5")

@@ -94,12 +94,6 @@ async def test_undelivered_hours_of_a_settled_period_are_free_a_month_later(mark
     await check_log(market.log)
 
 
-async def withdraw_all(market, startup_id):
-    free_usd = (await market.account(startup_id)).available_usd
-    gone = {"amount_usd": free_usd, "reference": "elsewhere"}
-    await accounts.withdraw(market.handler, market.context(startup_id), rename_id("acc", startup_id), **gone)
-
-
 @pytest.mark.parametrize("paid_days", [0, 2])
 async def test_an_adjustment_that_is_disputed_keeps_its_cash_beyond_the_month(market, paid_days):
     """A startup disputed a late reading until the cash was freed, and emptied its account."""
@@ -120,7 +114,7 @@ async def test_an_adjustment_that_is_disputed_keeps_its_cash_beyond_the_month(ma
         known = await market.state("statement", late_id)
         assert (known.settled is None) == (paid_days == 0)
         assert await read_left(market, grant) == price(grant, 24 - paid_days) + 3 * CENT
-        await withdraw_all(market, trade.startup)
+        await market.withdraw_free(trade.startup)
         for party in (trade.provider, trade.startup):
             await disputes.answer_dispute(market.handler, market.context(party), late_id, reason="the logs say so")
         await disputes.refer_dispute(market.handler, market.context(trade.provider), late_id, reason="they ran")
@@ -165,7 +159,7 @@ async def test_readings_that_were_lowered_and_are_corrected_up_are_paid_from_wha
             while (await market.state("usage", name_usage(grant_id))).limits is None:
                 await market.tick()
         assert await read_left(market, grant) == price(grant, 1) / 2
-        await withdraw_all(market, trade.startup)
+        await market.withdraw_free(trade.startup)
         await correct(market, grant, day)
         await market.until("statement", name_adjustment(first, 1), "issued")
         await statements.accept_statement(market.handler, market.context(trade.startup), name_adjustment(first, 1))

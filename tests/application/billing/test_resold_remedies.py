@@ -240,9 +240,7 @@ async def test_a_seller_that_moved_the_money_that_its_offer_needs_breaks_the_mat
         grant = await market.award(trade)
         await resell(market, trade, grant, ask="20")
         seller, bond_id = trade.startup, rename_id("bnd", trade.startup)
-        account = await market.account(seller)
-        named = {"amount_usd": account.count_free(market.clock.now()), "reference": "to another bank"}
-        await accounts.withdraw(market.handler, market.context(seller), rename_id("acc", seller), **named)
+        await market.withdraw_free(seller)
         sale = await buy(market, cash="30")
         [claim] = (await market.state("bond", bond_id)).claims
         claimed = claim.claimed

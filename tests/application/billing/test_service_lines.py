@@ -224,8 +224,7 @@ async def test_a_credit_of_hours_keeps_what_the_provider_receives_until_it_is_pa
     market.clock.at += timedelta(days=5)
     await work.report(work.reading(2, "9"))
     await work.accept((await work.pass_period(0)).issued.statement_id)
-    free = (await market.state("account", account_id)).count_free(market.clock.now())
-    await accounts.withdraw(market.handler, work.me("provider"), account_id, amount_usd=free, reference="out")
+    await market.withdraw_free(work.trade.provider)
     await service_hours.void_hours(
         market.handler, work.me("provider"), work.line_id, source=SHEET, reading_id="day-2", reason="a slip"
     )

@@ -364,12 +364,22 @@ async def test_the_sale_of_a_company_whose_account_is_closed_is_paid(memory_log)
     await check_log(market.log)
 
 
-async def empty(market, party):
-    """Withdraw what the account of a party has free."""
-    account = await market.account(party)
-    free_usd = account.count_free(market.clock.now())
-    terms = {"amount_usd": free_usd, "reference": "to the founder"}
-    await accounts.withdraw(market.handler, market.context(party), rename_id("acc", party), **terms)
+async def sell_for_a_dollar(market, trade):
+    """Empty the company's account, sell it, and pay the sale with what is missing; return the fees that are kept."""
+    await market.withdraw_free(trade.startup)
+    context = market.context(trade.startup)
+    await issuers.declare_liquidity(market.handler, context, trade.issuer, proceeds_usd=Decimal(1), safe_seniority=1)
+    await agree_all(market, context)
+    sale = derive_id("liq", context.command_id)
+    with pytest.raises(Refusal) as caught:
+        await issuers.pay_distribution(market.handler, market.context(trade.startup), trade.issuer, sale)
+    assert caught.value.code == "funds_insufficient"
+    kept_usd, missing_usd = (Decimal(caught.value.facts[name]) for name in ("kept_usd", "missing_usd"))
+    assert missing_usd == 1 + kept_usd
+    account = rename_id("acc", trade.startup)
+    await accounts.deposit(market.handler, market.context(), account, amount_usd=missing_usd, reference="the rest")
+    await issuers.pay_distribution(market.handler, market.context(trade.startup), trade.issuer, sale)
+    return kept_usd
 
 
 @pytest.mark.parametrize("cash", ["1", "0"])
@@ -380,21 +390,9 @@ async def test_a_company_that_has_no_money_left_is_not_sold_to_leave_its_grants(
     await found(market, trade.startup)
     async with market.worker():
         grant = await market.award(trade)
-    await empty(market, trade.startup)
-    context = market.context(trade.startup)
-    await issuers.declare_liquidity(market.handler, context, trade.issuer, proceeds_usd=Decimal(1), safe_seniority=1)
-    await agree_all(market, context)
-    sale, before = derive_id("liq", context.command_id), (await market.account(trade.provider)).available_usd
-    with pytest.raises(Refusal) as caught:
-        await issuers.pay_distribution(market.handler, market.context(trade.startup), trade.issuer, sale)
-    assert caught.value.code == "funds_insufficient"
-    kept_usd, missing_usd = (Decimal(caught.value.facts[name]) for name in ("kept_usd", "missing_usd"))
-    assert missing_usd == 1 + kept_usd
+    before = (await market.account(trade.provider)).available_usd
+    kept_usd = await sell_for_a_dollar(market, trade)
     assert bool(kept_usd) == (cash == "0"), "what the hold of the grant keeps pays the fee first"
-    account = rename_id("acc", trade.startup)
-    paid_in = {"amount_usd": missing_usd, "reference": "the rest"}
-    await accounts.deposit(market.handler, market.context(), account, **paid_in)
-    await issuers.pay_distribution(market.handler, market.context(trade.startup), trade.issuer, sale)
     company = await market.account(trade.startup)
     assert company.count_free(market.clock.now()) <= 1, "the fee is kept until the grant ends"
     async with market.worker():
@@ -426,7 +424,7 @@ async def test_a_deal_in_cash_is_not_left_by_the_sale_of_a_buyer_of_its_hours(me
         await market.until("auction", auction, "completed", seconds=60)
         bought = await market.state("grant", (await market.state("order", order)).grant_id)
         if drained:
-            await empty(market, trade.startup)
+            await market.withdraw_free(trade.startup)
         before = [(await market.account(party)).available_usd for party in (trade.provider, trade.startup)]
         context = market.context(shell)
         await issuers.declare_liquidity(market.handler, context, issuer, proceeds_usd=Decimal(1), safe_seniority=1)
@@ -455,19 +453,9 @@ async def test_a_notice_of_a_later_end_spares_no_company_the_fee_of_the_end_by_i
         grant_id, at = grant.issued.grant_id, grant.end - timedelta(hours=1)
         noticed = {"at": at, "reason": "an hour early", "by": "startup"}
         await grants.terminate_grant(market.handler, market.context(trade.startup), grant_id, **noticed)
-    await empty(market, trade.startup)
-    context = market.context(trade.startup)
-    await issuers.declare_liquidity(market.handler, context, trade.issuer, proceeds_usd=Decimal(1), safe_seniority=1)
-    await agree_all(market, context)
-    sale = derive_id("liq", context.command_id)
-    with pytest.raises(Refusal) as caught:
-        await issuers.pay_distribution(market.handler, market.context(trade.startup), trade.issuer, sale)
-    kept_usd, missing_usd = (Decimal(caught.value.facts[name]) for name in ("kept_usd", "missing_usd"))
-    assert missing_usd == 1 + kept_usd > 1
     before = (await market.account(trade.provider)).available_usd
-    account = rename_id("acc", trade.startup)
-    await accounts.deposit(market.handler, market.context(), account, amount_usd=missing_usd, reference="the rest")
-    await issuers.pay_distribution(market.handler, market.context(trade.startup), trade.issuer, sale)
+    kept_usd = await sell_for_a_dollar(market, trade)
+    assert kept_usd > 0
     async with market.worker():
         async with asyncio.timeout(60):
             while len((after := await market.state("grant", grant_id)).terminations) < 2:  # noqa: ASYNC110

@@ -266,13 +266,7 @@ async def test_a_late_provider_takes_no_hours_from_a_move_by_what_it_lists(marke
             await inventory.withdraw_lot(market.handler, provider, trade.lot, reason="other plans")
         await slip(market, trade, site, 11)
         if door == "listed anew":
-            lot = await market.lot(
-                trade.provider,
-                trade.pool,
-                ask="3.9",
-                nodes=(await market.state("pool", trade.pool)).opened.nodes,
-                start=11,
-            )
+            lot = await sell_again(market, trade, 11, 91)
         await choose(market, trade.startup, grant_id, "moved")
         after = await market.state("grant", grant_id)
         assert (after.issued.start, after.end) == (market.day(11), market.day(21))

@@ -517,10 +517,8 @@ async def test_a_credit_for_a_resold_hour_waits_for_the_seller_s_part_alone(mark
         done = await settle_sold(market)
         seller = rename_id("acc", done.trade.startup)
         account = await market.state("account", seller)
-        free_usd = account.count_free(market.clock.now())
-        left = account.available_usd - free_usd
-        named = {"amount_usd": free_usd, "reference": "out"}
-        await accounts.withdraw(market.handler, market.context(done.trade.startup), seller, **named)
+        left = account.available_usd - account.count_free(market.clock.now())
+        await market.withdraw_free(done.trade.startup)
         paid = await count_all(market, done)
         await void_all(market, done)
         got = await count_all(market, done)

@@ -102,6 +102,12 @@ class Market:
         account_id, reference = rename_id("acc", party_id), f"wire-{party_id}"
         await accounts.deposit(self.handler, self.context(), account_id, amount_usd=Decimal(usd), reference=reference)
 
+    async def withdraw_free(self, party_id):
+        """Withdraw all that a party's account has free."""
+        account_id = rename_id("acc", party_id)
+        free_usd = (await self.state("account", account_id)).count_free(self.clock.now())
+        await accounts.withdraw(self.handler, self.context(party_id), account_id, amount_usd=free_usd, reference="out")
+
     async def keep(self, party_id, usd, until=FOREVER):
         """Keep money of a party's account, as for a correction that it owes."""
         account_id = rename_id("acc", party_id)
