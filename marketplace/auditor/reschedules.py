@@ -1,6 +1,7 @@
 """Checks grants that their startups shortened or moved: why they might, to which span, and what became free of it.
 
-Hours that were given up for a date of the site, and for which nothing is owed, are kept for the grant.
+Hours that were given up for a date of the site, and for which nothing is owed, are kept for the grant. The cure time,
+in which nothing is owed for hours taken off, counts once for each grant.
 """
 
 from collections import defaultdict
@@ -37,6 +38,7 @@ class Reschedules:
         dark: Since when no node of a grant works.
         resold: The nodes of each grant that were resold.
         kept: The hours before its start that are kept for each grant.
+        cured: How much was taken off each grant, which uses up its cure time.
     """
 
     findings: Findings
@@ -46,6 +48,7 @@ class Reschedules:
     dark: dict[str, datetime] = field(default_factory=dict)
     resold: defaultdict[str, list[Load]] = field(default_factory=lambda: defaultdict(list))
     kept: dict[str, list[Load]] = field(default_factory=dict)
+    cured: defaultdict[str, timedelta] = field(default_factory=lambda: defaultdict(timedelta))
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold the events of one command, and check each change of a grant's span in it."""
@@ -122,7 +125,8 @@ class Reschedules:
         )
         remedies = (grant.get("ends") or {}).get("remedies")
         if body["choice"] == "shortened" and remedies:
-            until = min(until, before + timedelta(hours=remedies["cure_hours"]))
+            cure = timedelta(hours=remedies["cure_hours"])
+            until = min(until, before + max(cure - self.cured[body["grant_id"]], timedelta()))
         span = max(until - before, timedelta())
         due = span * grant["nodes"] - _measure(self.resold[body["grant_id"]], before, before + span)
         ever = datetime.min.replace(tzinfo=UTC)
@@ -131,6 +135,8 @@ class Reschedules:
         text = f"{has} of the node-hours that {body['grant_id']} gives up are kept for it, of {due}"
         self.findings.require(has == due, "reschedule", message.sequence, text)
         self.kept[body["grant_id"]] = kept
+        if body["gpu_seconds_cut"]:
+            self.cured[body["grant_id"]] += start - before
 
     def _check_money(self, message: Message, body: dict[str, Any], grant: dict[str, Any], freed_usd: Decimal) -> None:
         """Check that the hours taken off, and the cash that they free, are its own between the two starts.

@@ -144,7 +144,7 @@ async def _shift(
         start=start,
         end=end,
         further=further,
-        kept_until=find_kept_until(command, issued),
+        kept_until=find_kept_until(command, issued, grant.rescheduled),
     )
     return (await change_capacity(unit, shift)).reservations[issued.grant_id].lots
 

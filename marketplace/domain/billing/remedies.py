@@ -77,6 +77,7 @@ from marketplace.domain.billing.statement import Statement
 from marketplace.domain.delivery.grant import Grant, count_failed
 from marketplace.domain.delivery.grant_notice import compute_reseller_share, find_owed
 from marketplace.domain.delivery.periods import Period, list_periods
+from marketplace.domain.delivery.rescheduling import find_cure_left
 from marketplace.domain.delivery.service_level import list_failed
 from marketplace.domain.metering.usage_record import EPOCH, SECOND, Usage, to_second
 from marketplace.domain.refusals import refuse_status
@@ -357,11 +358,9 @@ def find_ending(grant: Grant, after: datetime | None = None, until: datetime | N
 
 def _list_cuts(grant: Grant, cure: timedelta) -> Iterator[tuple[GrantRescheduled, Load]]:
     """Yield its own GPUs that the startup took off a late grant, each time beyond what is left of the cure time."""
-    left = cure
-    for cut in grant.rescheduled:
+    for number, cut in enumerate(grant.rescheduled):
         if cut.gpu_seconds_cut:
-            used = min(left, cut.start - cut.start_before)
-            left -= used
+            used = min(find_cure_left(grant.rescheduled[:number], cure), cut.start - cut.start_before)
             begin, nodes = cut.start_before + used, grant.issued.nodes
             if begin < cut.start:
                 sold = (

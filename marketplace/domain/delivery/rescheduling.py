@@ -5,16 +5,17 @@ grant that began while no node of it has worked since its start. The provider br
 needed. Without a date of the site, the grant may begin with the next hour, and is late again if it is still dark then.
 
 Hours that were given up because of a date of the site, and for which nothing is owed, are kept for the grant. Of a
-moved grant these are all hours before that date, of a shortened one those in the cure time. So nobody else buys them if
-the site is in time after all. Then the grant may move back to them.
+moved grant these are all hours before that date, of a shortened one those in what is left of the cure time. So nobody
+else buys them if the site is in time after all. Then the grant may move back to them.
 
 `marketplace.domain.delivery.grant` documents the order of refusals.
 """
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
-from events.grant import Choice, GrantIssued
+from events.grant import Choice, GrantIssued, GrantRescheduled
 from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
@@ -97,12 +98,20 @@ def is_back(choice: Choice, start: datetime | None, issued: GrantIssued) -> bool
     return choice == "moved" and start is not None and start.tzinfo is not None and start < issued.start
 
 
-def find_kept_until(command: RescheduleGrant, issued: GrantIssued) -> datetime | None:
-    """Return until when hours that a grant gives up are kept for it; None if none are."""
+def find_cure_left(cuts: Iterable[GrantRescheduled], cure: timedelta) -> timedelta:
+    """Return what hours that were taken off a grant leave of its cure time."""
+    used = sum((cut.start - cut.start_before for cut in cuts if cut.gpu_seconds_cut), timedelta())
+    return max(cure - used, timedelta())
+
+
+def find_kept_until(
+    command: RescheduleGrant, issued: GrantIssued, cuts: Iterable[GrantRescheduled] = ()
+) -> datetime | None:
+    """Return until when hours that a grant gives up are kept for it; None if none are. `cuts` are earlier changes."""
     remedies = None if issued.ends is None else issued.ends.remedies
     if command.choice == "moved" or command.ready_at is None or remedies is None:
         return command.ready_at
-    return min(command.ready_at, issued.start + timedelta(hours=remedies.cure_hours))
+    return min(command.ready_at, issued.start + find_cure_left(cuts, timedelta(hours=remedies.cure_hours)))
 
 
 def _require_start(start: datetime, issued: GrantIssued, first: datetime) -> datetime:

@@ -249,6 +249,22 @@ async def test_a_grant_moves_back_over_free_hours_and_of_a_shortened_one_the_cur
     await check(market)
 
 
+async def test_of_a_grant_that_is_shortened_twice_no_more_than_one_cure_time_is_kept(market):
+    """For the hours beyond it the provider owes the make-whole, and sells them to others."""
+    trade, site = await convert(market, 1)
+    async with market.worker():
+        grant_id = (await market.award(trade)).issued.grant_id
+        for day in (1.5, 2.5):
+            await slip(market, trade, site, day)
+            await choose(market, trade.startup, grant_id, "shortened")
+        kept = (await market.state("pool", trade.pool)).reservations[grant_id].kept
+        assert [(share.start, share.end) for share in kept] == [
+            (market.day(1), market.day(1.5)),
+            (market.day(1.5), market.day(2)),
+        ]
+    await check(market)
+
+
 @pytest.mark.parametrize("door", ["withdrawn", "rescheduled", "listed anew", "closing"])
 async def test_a_late_provider_takes_no_hours_from_a_move_by_what_it_lists(market, door):
     trade, site = await convert(market, 1)

@@ -480,6 +480,13 @@ def test_of_hours_taken_off_those_are_kept_for_which_nothing_is_owed():
     assert find_kept_until(shorten(ready_at=ready_at), issued) == ready_at
     assert find_kept_until(shorten(ready_at=ready_at), owed) == hour(10 + ENDS.remedies.cure_hours)
     assert find_kept_until(move(ready_at=ready_at), owed) == ready_at
+    (cut,) = GRANT.decide(shorten(), GRANT.fold([owed]))
+    later = msgspec.structs.replace(owed, start=cut.start)
+    cure_hours = ENDS.remedies.cure_hours
+    assert find_kept_until(shorten(ready_at=ready_at), later, [cut]) == hour(10 + cure_hours), (
+        "the cure time counts once"
+    )
+    assert find_kept_until(shorten(ready_at=ready_at), later, [MOVED]) == cut.start + timedelta(hours=cure_hours)
 
 
 def test_a_grant_that_is_dark_from_its_start_on_begins_anew_without_its_outages():
