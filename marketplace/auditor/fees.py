@@ -170,7 +170,7 @@ class Fees:
         for message in decision:
             name, body = message.event_type.removesuffix(".v1"), message.read()
             if name == "statement.credited":
-                gets, _, seller_id = _read_seller(body["charges"], self.grants.get(body["grant_id"], {}))
+                gets, seller_id = _read_returned(body["charges"], self.grants.get(body["grant_id"], {}))
                 if seller_id is not None:
                     due[seller_id, body["statement_id"][3:]] += gets  # type: ignore[assignment]
             elif name == "account.debited" and body["cause"][:4] in {"stm_", "rst_"}:
@@ -254,6 +254,13 @@ def _read_seller(body: dict[str, Any], grant: dict[str, Any]) -> tuple[Decimal, 
     """Return what the seller of resold capacity gets of a fee, what it adds, and its account; None without a seller."""
     gets, adds = (Decimal(body.get(f"reseller_{name}_usd", "0")) for name in ("receives", "pays"))
     return gets, adds, (grant.get("resale") or {}).get("seller_account_id")
+
+
+def _read_returned(charges: dict[str, Any], grant: dict[str, Any]) -> tuple[Decimal, str | None]:
+    """Return what the seller gives back for a credit, and its account: nothing to itself, as the holder of equity."""
+    gets, _, seller_id = _read_seller(charges, grant)
+    is_own = (grant.get("equity") or {}).get("holder_account_id") == seller_id
+    return min(gets, Decimal(charges["cash_usd"])) if is_own else gets, seller_id
 
 
 def _read_fees(amounts: dict[str, str] | None) -> _Fees:

@@ -306,7 +306,10 @@ async def pay_back(unit: UnitOfWork, grant: Grant, statement_id: str, amounts: C
 
 
 def _split_refund(issued: GrantIssued, amounts: Charges | ServiceCredit) -> list[tuple[str, Decimal, Decimal]]:
-    """Return account and amount of each payer that is credited, and which part of that the seller of a resale pays."""
+    """Return account and amount of each payer that is credited, and which part of that the seller of a resale pays.
+
+    What a seller owes itself, as the holder of its buyer's equity, is left out.
+    """
     payees = [(issued.startup_account_id, amounts.cash_usd)]
     if issued.equity is not None and issued.equity.holder_account_id is not None:
         payees.append((issued.equity.holder_account_id, amounts.holder_usd))
@@ -315,7 +318,8 @@ def _split_refund(issued: GrantIssued, amounts: Charges | ServiceCredit) -> list
     for account_id, amount_usd in payees:
         part_usd = min(due_usd, amount_usd)
         due_usd -= part_usd
-        parts.append((account_id, amount_usd, part_usd))
+        is_own = issued.resale is not None and account_id == issued.resale.seller_account_id
+        parts.append((account_id, amount_usd - part_usd, ZERO) if is_own else (account_id, amount_usd, part_usd))
     return parts
 
 

@@ -470,12 +470,18 @@ async def freeze_book(market):
 async def settle_sold(market):
     """Resell a node for three days at 3.00, of which the provider is owed 2.00, deliver it and have it paid."""
     done = await sell_on(market, cash="4", ask="3")
+    await settle_bought(market, done)
+    return done
+
+
+async def settle_bought(market, done):
+    """Deliver three days of a node that was resold, and have them paid."""
     await report(market, done.bought, [(0, 3, 1)])
     period = list_periods(done.bought)[0]
     market.clock.at = period.end + timedelta(hours=25)
     await market.until("statement", period.statement_id, "issued", seconds=60)
     await statements.accept_statement(market.handler, market.context(done.sale.buyer), period.statement_id)
-    return done
+    await market.until("statement", period.statement_id, "accepted", seconds=60)
 
 
 async def void_all(market, done):
@@ -541,6 +547,55 @@ async def test_a_credit_for_a_resold_hour_waits_for_the_seller_s_part_alone(mark
     assert await find_faults(Fees, market.log) == []
     faults = await find_faults(Fees, market.log, "account.reserved.v1")
     assert any("57.60 USD" in text and "and keeps 0, and 576.00 are due" in text for *_, text in faults), faults
+
+
+async def sell_for_own_equity(market):
+    """Resell a node for three days to a buyer that pays a part in equity, which the seller itself takes."""
+    make = market.party
+
+    async def make_seller_a_fund(name, *roles, **more):
+        return await make(name, *roles, *(("fund",) if name == "Startup" else ()), **more)
+
+    market.party = make_seller_a_fund
+    trade = await market.trade(days=10, nodes=4, cash="4", equity="0")
+    grant = await market.award(trade)
+    budgets = {"budget": 20_000, "direct_budget_usd": Decimal(1_000), "issuer_usd_max": Decimal(21_000)}
+    mandate_ids = (await market.mandate(trade.startup, "cash", credit="0.8", **budgets),)
+    await resell(market, trade, grant, ask="3", mandate_ids=mandate_ids)
+    buyer = await market.party("Buyer", "startup", usd=100_000)
+    await market.issuer(buyer)
+    terms = {"cash": "1", "equity": "3", "days": 3, "nodes": 1, "earliest": 6, "latest": 6}
+    order = await market.order(buyer, mandate_ids=mandate_ids, **terms)
+    auction = await market.auction(locks_at=2, horizon=2)
+    market.clock.at = market.day(2)
+    await market.until("auction", auction, "completed", seconds=60)
+    bought = await market.state("grant", (await market.state("order", order)).grant_id)
+    return SimpleNamespace(trade=trade, sale=SimpleNamespace(buyer=buyer), bought=bought)
+
+
+async def test_a_seller_that_takes_its_buyer_s_equity_owes_itself_nothing_of_a_credit(market):
+    """Its account kept what it lacked for itself, and the auditor missed what it did not pay."""
+    async with market.worker():
+        done = await sell_for_own_equity(market)
+        await settle_bought(market, done)
+        charges = (await market.state("statement", list_periods(done.bought)[0].statement_id)).charges
+        assert charges.reseller_receives_usd > charges.cash_usd > 0
+        seller = rename_id("acc", done.trade.startup)
+        account = await market.state("account", seller)
+        named = {"amount_usd": account.count_free(market.clock.now()), "reference": "out"}
+        await accounts.withdraw(market.handler, market.context(done.trade.startup), seller, **named)
+        paid = await count_all(market, done)
+        await void_all(market, done)
+    got = await count_all(market, done)
+    lacks_usd = sum(
+        usd
+        for cause, (usd, _) in (await market.account(done.trade.startup)).reserves.items()
+        if cause.startswith("rst_")
+    )
+    assert got["buyer"] - paid["buyer"] == charges.cash_usd - lacks_usd
+    assert paid["provider"] - got["provider"] == charges.provider_usd
+    assert await find_faults(Fees, market.log) == []
+    await check_log(market.log)
 
 
 @pytest.mark.parametrize("by", ["provider", "platform"])
