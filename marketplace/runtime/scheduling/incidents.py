@@ -81,10 +81,10 @@ class Incidents:
             return
         if not (changes and grant.follows_pool) or grant.is_silenced:
             return
-        at, rank = changes[-1], self._market.scheduler.rank_issue
+        at, rank = max(changes[-1], pool.reservations[grant_id].start), self._market.scheduler.rank_issue
         missing = _share_lack(pool, site, await self._list_there(pool, at), at, rank).get(grant_id, 0)
         step = f"{_name_step(pool, site, at, rank)}/{cached.head.hash}"
-        await self._bring_to(grant, grant.issued.nodes - missing, step, max(at, pool.reservations[grant_id].start))
+        await self._bring_to(grant, grant.issued.nodes - missing, step, at)
 
     async def _move(self, grant: Grant, pool: Pool, site: SiteState, step: str) -> bool:
         """Move a grant, and return whether there was room that no auction has frozen.

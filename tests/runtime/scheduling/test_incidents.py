@@ -18,6 +18,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.core.money import parse_ratio
 from marketplace.domain.delivery.grant import Outage
+from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.supply.pool import POOL
 from marketplace.domain.supply.pool_commands import ReleaseCapacity, ReserveCapacity
 from tests.support.market.invariants import check_log
@@ -352,6 +353,25 @@ async def test_nodes_that_came_back_before_the_end_worked_until_then_however_lat
         await stand.until_event("resumed")
     assert (await stand.grant()).outages == (Outage(failed, restored, 0),)
     await check_log(market.log)
+
+
+async def test_nodes_that_failed_before_the_start_and_come_back_after_the_end_never_worked(stand):
+    """A worker noticed the end, ended the outage at its start, and reported it anew, too late for what was bought."""
+    async with stand.market.worker():
+        stand.trade = await stand.market.trade(days=40)
+        grant = await stand.market.award(stand.trade)
+        stand.grant_id, stand.pool, start = grant.issued.grant_id, grant.pool_id, grant.issued.start
+        await stand.fail("one", 4)
+        stand.market.clock.at = start + timedelta(hours=1)
+        await stand.until_event("degraded")
+        lost = (await stand.grant()).outages
+        assert (lost[0].start, lost[0].nodes) == (start, 0)
+        stand.market.clock.at = grant.end
+        await stand.restore("one")
+        stand.market.clock.at = grant.end + timedelta(hours=25)
+        await stand.market.until("statement", list_periods(grant)[-1].statement_id, "issued")
+    assert (await stand.grant()).outages == lost
+    await check_log(stand.market.log)
 
 
 @pytest.mark.parametrize("over", [True, False])
