@@ -216,7 +216,7 @@ class Preemption:
         named = () if is_redeemed else company.named
         investors = self.votes.list_entitled(issuer_id) | self.votes.list_undercut(name, body, now)
         own = self.votes.list_counting(body, now) if name in _COUNTED else {body["holder_id"]}
-        investors -= {*own, *named}
+        investors -= {*own, *named, body.get("customer_id"), body.get("vendor_id")}
         takers = self.votes.gains.connect({issuer.company_id, *own}, now)
         if name == "instrument.amended" or not (name.endswith("signed") and self._is_fair(body, now)):
             takers |= self._list_electing(issuer_id, bodies, now)

@@ -38,6 +38,7 @@ from marketplace.domain.equity.issuer.programme_commands import (
 )
 from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
 from marketplace.domain.equity.issuer.stock_commands import CreateStockClass, IssueStock, SplitStock
+from tests.application.equity.test_consents import propose, vote
 from tests.application.equity.test_equity import act
 from tests.support.market.agreeing import act_agreed, agree_all
 from tests.support.market.auditing import CountedVotes, OfferedParts, find_faults
@@ -503,7 +504,8 @@ async def test_an_investor_refuses_purchases_elsewhere_that_would_vest_a_large_w
 
 async def hold_stock(deal, party, shares, usd):
     """Let a party buy common stock of the vendor, so that it is an investor."""
-    await act(deal.market, deal.vendor, AddStakeholder, holder_id=party, name="Investor", kind="investor")
+    if party not in (await deal.market.state("issuer", deal.issuer)).stakeholders:
+        await act(deal.market, deal.vendor, AddStakeholder, holder_id=party, name="Investor", kind="investor")
     stock = {"holder_id": party, "class_id": "common", "shares": shares, "price_usd_per_share": Decimal(usd)}
     await act_agreed(deal.market, deal.vendor, IssueStock, security_id=derive_id("sec", party), **stock)
 
@@ -516,6 +518,31 @@ async def test_purchases_that_no_warrant_counts_any_more_ask_no_investor(deal):
     await deal.pay(1_000)
     await deal.exercise(100)
     await deal.pay(1)
+    for part in (OfferedParts, CountedVotes):
+        assert await find_faults(part, market.log) == []
+
+
+async def test_a_customer_that_is_an_investor_refuses_purchases_as_their_side(deal):
+    """Its refusal stands for nothing else, as it is asked as a side, not as an investor."""
+    market, fund = deal.market, await deal.market.party("Fund", "fund", usd=2_000_000)
+    angel = await market.party("Angel", "fund", usd=1_000)
+    await hold_stock(deal, fund, 300_000, 5)
+    await hold_stock(deal, deal.customer, 100_000, 5)
+    await deal.issue(100, "1", by_payment(100, 1_000), transfer="affiliates", affiliate_ids=(deal.affiliate,))
+    context = market.context(deal.customer)
+    move = {"holder_id": deal.customer, "holder_id_after": deal.affiliate}
+    await warrants.transfer_warrant(market.handler, context, deal.issuer, deal.warrant, **move)
+    await agree_all(market, context)
+    proposal_id = await consents.find_proposal(market.handler, await deal.state(1_000))
+    await consents.refuse(market.handler, market.context(deal.customer), proposal_id, reason="not paid")
+    await act(market, deal.vendor, AddStakeholder, holder_id=angel, name="Angel", kind="investor")
+    stock = {"security_id": derive_id("sec", angel), "holder_id": angel, "class_id": "common", "shares": 1_000}
+    proposal_id = await propose(market, deal.vendor, deal.issuer, IssueStock, **stock, price_usd_per_share=Decimal(1))
+    for party in (angel, fund, deal.affiliate):
+        assert (await vote(market, party, proposal_id)).status == "open", "the customer has a week to refuse"
+    market.clock.at += timedelta(days=8)
+    await consents.carry_out_waived(market.handler, market.context(), proposal_id)
+    assert (await market.state("proposal", proposal_id)).status == "effective", "the customer was silent"
     for part in (OfferedParts, CountedVotes):
         assert await find_faults(part, market.log) == []
 
