@@ -17,7 +17,7 @@ from events.book import Book
 from events.grant import EquityPart, GrantIssued, ResalePart
 from events.order import LostMatch
 from events.schedule import EndTerms
-from events.types import PrincipalTerms, Reason, SafeTerms
+from events.types import PrincipalTerms, Reason
 from marketplace.application.steps.access import load_related_issuers, require_platform
 from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.claims import claim_broken_match, compute_damages
@@ -217,7 +217,7 @@ async def _end_unwilling(unit: UnitOfWork, order: Order, instrument: PrincipalTe
         prices = [(offer.gpu_class, compute_value(offer, hold.equity_credit)) for offer in order.terms.offers]
         issuer = await unit.load(ISSUER, order.placed.issuer_id)
         pending_usd = None
-        if isinstance(issuer, Issuer) and not isinstance(instrument, SafeTerms):
+        if isinstance(issuer, Issuer):
             own_id, least_usd = order.placed.order_id, mandate.terms.valuation_cap_usd_min
             pending_usd = find_implied_cap(
                 issuer, instrument, order.split_ratio, own_id=own_id, pending=True, least_usd=least_usd
@@ -528,7 +528,7 @@ async def _build_matched(
     """Return what a mandate commits to at an instant, by the issuer, the party and the price of a class as they are."""
     issuer, party = await unit.load(ISSUER, order.placed.issuer_id), await unit.get(PARTY, order.placed.startup_id)
     implied_cap_usd = None
-    if isinstance(issuer, Issuer) and not isinstance(instrument, SafeTerms):
+    if isinstance(issuer, Issuer):
         implied_cap_usd = find_implied_cap(issuer, instrument, order.split_ratio)
     return Matched(
         issuer_id=order.placed.issuer_id,

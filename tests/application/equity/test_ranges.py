@@ -134,9 +134,14 @@ async def test_a_ratchet_between_an_order_and_its_lock_ends_the_order(founded):
     assert b"price protection" in bodies[-1]
 
 
-async def test_a_preference_between_an_order_and_its_match_ends_the_order(founded):
+@pytest.mark.parametrize(
+    ("kind", "terms"),
+    [("stock", STOCK), ("safe", SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(9_900_000)))],
+)
+async def test_a_preference_between_an_order_and_its_match_ends_the_order(founded, kind, terms):
     market, trade = founded
-    trade.order = await offer_equity(market, trade, "stock", STOCK)
+    terms = msgspec.structs.replace(terms, service_consequence="credit")
+    trade.order = await offer_equity(market, trade, kind, terms)
     await outrank(market, trade)
     async with market.worker():
         market.clock.at = max(market.clock.at, market.day(0.5))
