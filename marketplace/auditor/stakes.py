@@ -3,8 +3,9 @@
 A holder that votes may lose all that it has in the company. Here that is at least: its stock at its preference or at
 what it paid on average, its principal that is outstanding, and in a sale its proceeds.
 
-Nobody but the company speaks for holders without a key. So what they lose by stock that it issues or hands on counts
-for it, also where it proposes that or does it alone. Here a share is worth its preference, or its part of 100,000 USD.
+Nobody but the company speaks for holders without a key. So what they lose by stock that it issues, and by stock and
+options that it hands on, counts for it, also where it proposes that or does it alone. Here a share is worth its
+preference, or its part of 100,000 USD.
 """
 
 import json
@@ -21,7 +22,7 @@ _ALONE: Final = ("company", "buyer", "holder/", "buyer_")
 _CENT: Final = Fraction(1, 100)
 _FOUNDERS_USD: Final = Fraction(100_000)
 """What all stock is worth at least, in USD."""
-_MOVES: Final = frozenset({"issuer.stock_issued", "issuer.stock_transferred"})
+_MOVES: Final = frozenset({"issuer.stock_issued", "issuer.stock_transferred", "issuer.option_transferred"})
 Body = Mapping[str, Any]
 
 
@@ -98,8 +99,10 @@ class Stakes:
         known = self.votes.consents.parties - {issuer.company_id}
         company = self.votes.gains.find_company(body["issuer_id"])
         stock = sum(company.measure({row: held for row, held in issuer.holdings.items() if row[0] == "stock"}).values())
-        preference = company.find_least(body["class_id"], (), Fraction(1))
-        worth = max(_FOUNDERS_USD / max(stock, Fraction(1)), preference)
+        worth = _FOUNDERS_USD / max(stock, Fraction(1))
+        if name == "issuer.option_transferred":
+            return max(worth - company.options[body["option_id"]], Fraction(0)) * Fraction(body["shares"])
+        worth = max(worth, company.find_least(body["class_id"], (), Fraction(1)))
         if name == "issuer.stock_transferred":
             is_moved = body["holder_id"] not in known | {issuer.company_id}
             return worth * Fraction(body["shares"]) if is_moved else Fraction(0)

@@ -25,6 +25,7 @@ from events.issuer import (
     IssuerLiquidityDeclared,
     IssuerOptionCancelled,
     IssuerOptionPromiseWithdrawn,
+    IssuerOptionTransferred,
     IssuerProRataAnswered,
     IssuerStockConverted,
     IssuerStockOffered,
@@ -51,6 +52,7 @@ Given = (
     | IssuerStockConverted
     | IssuerStockRepurchased
     | IssuerWarrantTransferred
+    | IssuerOptionTransferred
     | IssuerOptionCancelled
     | IssuerOptionPromiseWithdrawn
 )
@@ -124,7 +126,7 @@ def find_given(
                     Fraction(0),
                 )
             )
-        case IssuerOptionCancelled():
+        case IssuerOptionTransferred() | IssuerOptionCancelled():
             paid = issuer.options[event.option_id].exercise_price_usd
     if isinstance(event, IssuerStockTransferred | IssuerStockOffered | IssuerStockRepurchased):
         value *= max(Fraction(1), Fraction(issuer.classes[event.class_id].conversion_ratio))

@@ -14,6 +14,7 @@ from marketplace.application.equity import consents, issuers
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.issuer.commands import AddStakeholder
+from marketplace.domain.equity.issuer.rights_commands import GrantOption, TransferOption
 from marketplace.domain.equity.issuer.stock_commands import (
     AdjustStockPlan,
     CreateStockClass,
@@ -22,7 +23,7 @@ from marketplace.domain.equity.issuer.stock_commands import (
 )
 from tests.application.equity.test_consents import propose
 from tests.application.equity.test_equity import act, build_round, found
-from tests.application.equity.test_holder_terms import hold, propose_sale
+from tests.application.equity.test_holder_terms import PAPER, hold, propose_sale
 from tests.support.market.agreeing import act_agreed
 from tests.support.market.auditing import CountedStakes, find_faults
 from tests.support.market.invariants import check_log
@@ -277,3 +278,29 @@ async def test_one_clerk_gives_nobody_the_company_of_a_founder_without_a_key(mar
     await lift(market, startup)
     assert await do(market, startup, IssueStock, **cheap) is not None
     assert not await find_faults(CountedStakes, market.log)
+
+
+async def test_one_clerk_hands_no_option_of_an_employee_without_a_key_to_a_mule(market):
+    trade, mule = await market.trade(), await market.party("Mule", "fund")
+    startup, employee = trade.startup, derive_id("stk", trade.startup)
+    for holder_id in (employee, mule):
+        await act(market, startup, AddStakeholder, holder_id=holder_id, name=holder_id[-6:], kind="employee")
+    await act(market, startup, CreateStockClass, class_id="common", kind="common", shares_authorised=10**8)
+    own = {"class_id": "common", "shares": 8_000_000, "price_usd_per_share": Decimal("0.000001")}
+    await act(market, startup, IssueStock, **own, holder_id=employee, security_id=derive_id("sec", employee))
+    await act(market, startup, AdjustStockPlan, shares_reserved=800_000, approval=PAPER)
+    option_id = derive_id("opt", employee)
+    option = {"option_id": option_id, "holder_id": employee, "shares": 800_000}
+    await act(market, startup, GrantOption, **option, exercise_price_usd=Decimal("0.0025"))
+    await limit(market, startup, 1_000)
+    passed = {"option_id": option_id, "holder_id": employee, "holder_id_after": mule}
+    passed |= {"transfer_id": derive_id("trf", mule)}
+    await refuse("limit_exceeded", do(market, startup, TransferOption, **passed))
+    await lift(market, startup)
+    assert await do(market, startup, TransferOption, **passed) is not None, "the mule is asked"
+    assert not await find_faults(CountedStakes, market.log)
+    assert await find_faults(CountedStakes, market.log, drop=_is_lift), "one person alone handed it on"
+
+
+def _is_lift(message):
+    return message.event_type == "account.limit_set.v1" and message.read().get("limit_usd") is None

@@ -46,9 +46,16 @@ def transfer(shares):
     return events.IssuerWarrantTransferred(**OF, **named, holder_id_after=id_of("pty", 9), shares=shares)
 
 
+def pass_on(shares):
+    named = {"transfer_id": id_of("trf", 1), "option_id": id_of("opt", 1), "holder_id": FUND}
+    return events.IssuerOptionTransferred(**OF, **named, holder_id_after=id_of("pty", 9), shares=shares)
+
+
 @pytest.mark.parametrize(
     ("event", "later", "given"),
     [
+        (pass_on(40), (), 80),
+        (pass_on(80), (SPLIT,), 80),
         (cancel("cancelled"), (), 80),
         (cancel("expired"), (), 80),
         (cancel("forfeited"), (), 80),
