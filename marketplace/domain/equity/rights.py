@@ -1076,6 +1076,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         " before, the same parties as for stated purchases",
         _NONE,
         _add_grant,
+        _SOLD,
     ),
     IssuerPurchasesStated: Right(
         "purchases",
