@@ -25,6 +25,7 @@ from marketplace.application.steps.dilution import free_order, sign_instrument
 from marketplace.application.steps.stages import sum_deal
 from marketplace.application.trading.orders import (
     count_order,
+    find_caps,
     list_prices,
     load_order,
     release_order_holds,
@@ -44,7 +45,6 @@ from marketplace.domain.delivery.grant_commands import IssueGrant
 from marketplace.domain.delivery.grant_notice import bind_resale
 from marketplace.domain.equity.instrument.commands import IssueInstrument
 from marketplace.domain.equity.issuer.commands import RecordExposure
-from marketplace.domain.equity.issuer.implied_value import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.party import PARTY, ServeGroup, require_all_unsuspended
@@ -215,18 +215,8 @@ async def _end_unwilling(unit: UnitOfWork, order: Order, instrument: PrincipalTe
     for hold in order.budget_holds:
         mandate = await unit.get(MANDATE, hold.mandate_id)
         prices = [(offer.gpu_class, compute_value(offer, hold.equity_credit)) for offer in order.terms.offers]
-        issuer = await unit.load(ISSUER, order.placed.issuer_id)
-        pending_usd = None
-        if isinstance(issuer, Issuer):
-            own_id, least_usd = order.placed.order_id, mandate.terms.valuation_cap_usd_min
-            pending_usd = find_implied_cap(
-                issuer, instrument, order.split_ratio, own_id=own_id, pending=True, least_usd=least_usd
-            )
         matches = [
-            msgspec.structs.replace(
-                await _build_matched(unit, order, instrument, mandate, price, at=locks_at), pending_cap_usd=pending_usd
-            )
-            for price in prices
+            await _build_matched(unit, order, instrument, mandate, price, at=locks_at, locks=True) for price in prices
         ]
         is_shared = len(mandate.used_by_issuer_usd) > 1
         related_ids = await load_related_issuers(unit, mandate, order.placed.startup_id) if is_shared else ()
@@ -524,19 +514,24 @@ async def _build_matched(
     *,
     at: datetime,
     related: bool = False,
+    locks: bool = False,
 ) -> Matched:
-    """Return what a mandate commits to at an instant, by the issuer, the party and the price of a class as they are."""
+    """Return what a mandate commits to at an instant, by the issuer, the party and the price of a class as they are.
+
+    As an order is locked (`locks`), the other open orders of its issuer count.
+    """
     issuer, party = await unit.load(ISSUER, order.placed.issuer_id), await unit.get(PARTY, order.placed.startup_id)
-    implied_cap_usd = None
+    caps: dict[str, Decimal | None] = {}
     if isinstance(issuer, Issuer):
-        implied_cap_usd = find_implied_cap(issuer, instrument, order.split_ratio)
+        caps = find_caps(issuer, instrument, order.placed.order_id, mandate.terms, order.split_ratio)
     return Matched(
         issuer_id=order.placed.issuer_id,
         instrument=instrument,
         sector=party.registered.sector,
         stage=party.stage,
         at=at,
-        implied_cap_usd=implied_cap_usd,
+        implied_cap_usd=caps.get("implied_cap_usd"),
+        pending_cap_usd=caps.get("pending_cap_usd") if locks else None,
         prices=await list_prices(unit, mandate.terms, [price]),
         related=related,
     )
