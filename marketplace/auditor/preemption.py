@@ -225,7 +225,7 @@ class Preemption:
             bought = body["shares"] * company.find_ratio("stock", body["class_id"])
             stock = sum(measure_stock(company, issuer.holdings).values(), Fraction(0))
             is_small, harmed = bought * 10 <= stock + bought, investors
-            is_small &= not self._is_below_preference(body)
+            is_small &= not self._is_below_preference(body, find_strike(body))
         elif is_redeemed:
             harmed, is_small = investors, name in _COUNTED and self._is_little(body, now)
         else:
@@ -240,15 +240,16 @@ class Preemption:
         company, issuer = self.votes.gains.find_company(issuer_id), self.votes.equity.issuers.get(issuer_id, Issuer())
         bought = Fraction(0)
         for right, shares in self.votes.list_live(counted, now):
-            if self._is_below_preference(right.issued):
+            ratio = company.find_ratio("stock", right.issued["class_id"])
+            if self._is_below_preference(right.issued, right.find_price(company) * ratio):
                 return False
-            bought += shares * company.find_ratio("stock", right.issued["class_id"])
+            bought += shares * ratio
         return bought * 10 <= sum(measure_stock(company, issuer.holdings).values(), Fraction(0)) + bought
 
-    def _is_below_preference(self, warrant: Body) -> bool:
-        """Return whether a share gets more before common stock than a warrant pays for it; 0 if that is fixed later."""
+    def _is_below_preference(self, warrant: Body, price: Fraction) -> bool:
+        """Return whether a share gets more before common stock than a warrant pays for it, in USD."""
         known = self.votes.gains.find_company(warrant["issuer_id"]).classes.get(warrant["class_id"])
-        return known is not None and known.preference > find_strike(warrant)
+        return known is not None and known.preference > price
 
     def _hear_buyer(self, proposal_id: str, sale: Body, now: datetime) -> None:
         """Compute what a buyer's investors may do against the stock that it pays with; as for a small warrant."""

@@ -40,6 +40,7 @@ from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
 from marketplace.domain.equity.issuer.stock_commands import CreateStockClass, IssueStock, SplitStock
 from tests.application.equity.test_consents import propose, vote
 from tests.application.equity.test_equity import act
+from tests.application.equity.test_holder_terms import PAPER
 from tests.support.market.agreeing import act_agreed, agree_all
 from tests.support.market.auditing import CountedVotes, OfferedParts, find_faults
 from tests.support.market.invariants import check_log
@@ -74,13 +75,12 @@ class Deal:
             issuer_id=self.issuer,
             warrant_id=self.warrant,
             holder_id=self.customer,
-            class_id="common",
             shares=shares,
             exercise_price_usd=Decimal(price),
             expires_at=self.market.clock.now() + timedelta(days=365 * years),
             tranches=tranches,
             programme_id=self.programme,
-            **{"settlement": "cash", **terms},
+            **{"class_id": "common", "settlement": "cash", **terms},
         )
         await warrants.issue_warrant(self.market.handler, context, command)
         await agree_all(self.market, context)
@@ -545,6 +545,28 @@ async def test_a_customer_that_is_an_investor_refuses_purchases_as_their_side(de
     assert (await market.state("proposal", proposal_id)).status == "effective", "the customer was silent"
     for part in (OfferedParts, CountedVotes):
         assert await find_faults(part, market.log) == []
+
+
+async def test_few_investors_refuse_no_purchases_of_a_small_warrant_also_after_a_consolidation(deal):
+    """The auditor compared the price of a share before it with the preference of one after it."""
+    market = deal.market
+    large, small = await market.party("Large", "fund", usd=1_000_000), await market.party("Small", "fund", usd=50_000)
+    await hold_stock(deal, large, 100_000, 5)
+    await hold_stock(deal, small, 5_000, 5)
+    rank = {"price_per_share_usd": Decimal(1), "liquidation_multiple": Decimal(1), "seniority": 1}
+    senior = {"class_id": "senior", "kind": "preferred", "shares_authorised": 1_000, **rank}
+    await act_agreed(market, deal.vendor, CreateStockClass, **senior)
+    await deal.issue(100, "1", by_payment(100, 1_000), class_id="senior", on_reduction="keep")
+    ratio = {"split_id": derive_id("spl", small), "numerator": 1, "denominator": 2, "approval": PAPER}
+    await act_agreed(market, deal.vendor, SplitStock, **ratio)
+    proposal_id = await consents.find_proposal(market.handler, await deal.state(1_000))
+    await consents.refuse(market.handler, market.context(small), proposal_id, reason="nobody paid")
+    for party in (deal.customer, large):
+        await vote(market, party, proposal_id)
+    market.clock.at += timedelta(days=8)
+    await consents.carry_out_waived(market.handler, market.context(), proposal_id)
+    assert (await market.state("proposal", proposal_id)).status == "effective"
+    assert await find_faults(OfferedParts, market.log) == []
 
 
 def _is_of(party_id, message):
