@@ -222,7 +222,6 @@ NEWCOMER, GHOST = make_id("pty", 70), make_id("stk", 71)
     ("pre_money", "amounts", "follows"),
     [
         (10**12, {FUND: 1_000_000}, False),
-        (10**12, {make_id("pty", 1): 1_000_000}, False),
         (10**12, {FUND: 900_000, NEWCOMER: 100_000}, False),
         (10**12, {FUND: 500_000, NEWCOMER: 500_000}, True),
         (10**12, {GHOST: 600_000_000}, False),
@@ -232,7 +231,6 @@ NEWCOMER, GHOST = make_id("pty", 70), make_id("stk", 71)
     ],
     ids=[
         "insiders",
-        "the company itself",
         "a tenth is new",
         "half is new",
         "only stated",
@@ -246,8 +244,6 @@ def test_a_mark_follows_a_round_of_insiders_only_downwards_and_says_its_source(p
     before = get_line(build(life, PROVIDER), DRAWDOWN)
     source = before.mark_source
     assert (source.financing_id, source.stated_usd, source.new_usd, source.insider_usd) == (SERIES_A, 0, 10_000_000, 0)
-    if make_id("pty", 1) in amounts:
-        life.act(AddStakeholder, holder_id=make_id("pty", 1), name="Itself", kind="other")
     raise_round(life, 2, pre_money, **amounts)
     after = get_line(build(life, PROVIDER), DRAWDOWN)
     assert (after.mark_usd != before.mark_usd) == follows
