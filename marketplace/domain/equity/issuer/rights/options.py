@@ -13,7 +13,6 @@ from events.issuer import (
     IssuerStockPlanAdjusted,
 )
 from marketplace.core.errors import Refusal
-from marketplace.core.ids import is_id
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import require_price_per_share
 from marketplace.domain.equity.issuer.rights.vesting import count_exercisable, require_schedule
@@ -27,6 +26,7 @@ from marketplace.domain.equity.issuer.rights_commands import (
 )
 from marketplace.domain.equity.issuer.rules import (
     get_class,
+    is_joining,
     is_repeated,
     raise_authorised,
     refuse_overdrawn,
@@ -243,7 +243,7 @@ def transfer_option(command: TransferOption, state: Issuer) -> Sequence[IssuerEv
             pointer="/holder_id",
         )
     require_no_sale(state)
-    joins = is_id(command.holder_id, "stk") and is_id(command.holder_id_after, "pty")
+    joins = is_joining(command.holder_id, command.holder_id_after)
     if not joins or not option.shares_outstanding:
         raise Refusal(
             "transfer_excluded",

@@ -13,7 +13,6 @@ from events.issuer import (
     IssuerWarrantTransferred,
 )
 from marketplace.core.errors import Refusal
-from marketplace.core.ids import is_id
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import render_ratio, require_price_per_share
@@ -31,6 +30,7 @@ from marketplace.domain.equity.issuer.rights_commands import (
 )
 from marketplace.domain.equity.issuer.rules import (
     get_class,
+    is_joining,
     is_repeated,
     raise_authorised,
     refuse_overdrawn,
@@ -285,7 +285,7 @@ def transfer_warrant(command: TransferWarrant, state: Issuer) -> Sequence[Issuer
             pointer="/holder_id",
         )
     require_no_sale(state)
-    joins = is_id(command.holder_id, "stk") and is_id(command.holder_id_after, "pty")
+    joins = is_joining(command.holder_id, command.holder_id_after)
     relation = None if joins else _require_affiliate(command, warrant)
     if relation is not None or joins:
         require_stakeholder(state, command.holder_id_after, "/holder_id_after")
