@@ -56,8 +56,10 @@ class Forger:
     async def flooding(self, payload: bytes, *, steps: int) -> AsyncIterator[None]:
         subjects = self._guess(steps)
 
+        ended = asyncio.Event()  # nats-py forgets a cancellation that meets it while it writes
+
         async def flood() -> None:
-            while True:
+            while not ended.is_set():
                 for subject in subjects * 8:
                     await self._client.publish(subject, payload)
                 await asyncio.sleep(0)
@@ -66,7 +68,7 @@ class Forger:
         try:
             yield
         finally:
-            task.cancel()
+            ended.set()
             await asyncio.gather(task, return_exceptions=True)
 
 
