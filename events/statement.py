@@ -179,6 +179,8 @@ class StatementCredited(Event, frozen=True, kw_only=True, tag="statement.credite
         correct_until: The grant stays open until then, so that readings that were lowered by mistake can be corrected
             up; None: no reading of it was lowered, or the grant is fully settled.
         reseller_id: The seller of resold hours, which pays a part back; None: the provider sold them.
+        reseller_keeps_usd: What that seller keeps of its part, because its provider's word comes too late, or against
+            the seller's answer in a dispute. Nobody is paid it back, and no later reading charges these hours again.
     """
 
     statement_id: Id
@@ -194,6 +196,7 @@ class StatementCredited(Event, frozen=True, kw_only=True, tag="statement.credite
     service: ServiceResult | None = None
     correct_until: Instant | None = None
     reseller_id: Id | None = None
+    reseller_keeps_usd: Usd = Decimal(0)
 
 
 class StatementAgreed(Event, frozen=True, kw_only=True, tag="statement.agreed.v1"):

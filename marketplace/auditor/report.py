@@ -24,6 +24,7 @@ from marketplace.auditor.equity import Equity
 from marketplace.auditor.evidence import Evidence
 from marketplace.auditor.fees import Fees
 from marketplace.auditor.index import Index
+from marketplace.auditor.late import Late
 from marketplace.auditor.market import Market
 from marketplace.auditor.milestones import Milestones
 from marketplace.auditor.money import ZERO, Money
@@ -76,6 +77,7 @@ class Audit:
     bonds: Bonds = field(init=False)
     claims: Claims = field(init=False)
     replacements: Replacements = field(init=False)
+    late: Late = field(init=False)
     reaches: Reaches = field(init=False)
     caps: Caps = field(init=False)
     stages: Stages = field(init=False)
@@ -120,6 +122,7 @@ class Audit:
         self.claims = Claims(self.findings)
         self.bearing = Bearing(self.findings)
         self.replacements = Replacements(self.findings)
+        self.late = Late(self.findings)
         self.reaches = Reaches(self.findings)
         self.stages = Stages(self.findings)
         self.advances = Advances(self.findings)
@@ -198,6 +201,7 @@ class Audit:
         self.claims.take(decision)
         self.bearing.take(decision)
         self.replacements.take(decision)
+        self.late.take(decision)
         self.reaches.take(decision)
         self.caps.take(decision)
         self.stages.take(decision)

@@ -35,12 +35,14 @@ from marketplace.domain.billing.delivered import compare_meters, count_delivered
 from marketplace.domain.billing.settlement import (
     build_tariff,
     compute_charges,
+    leave_to_reseller,
     settle_without_equity,
     subtract_credit,
 )
 from marketplace.domain.billing.statement import STATEMENT, IssueStatement, Statement
 from marketplace.domain.billing.statement_chain import (
     compute_due,
+    compute_returned,
     find_correctable,
     find_credit,
     is_decided,
@@ -227,11 +229,20 @@ async def credit(
     held_usd = sum((known.sign * known.charges.holder_usd for known in chain), ZERO)
     if charges.holder_usd > held_usd:  # the holder did not pay for it
         charges = settle_without_equity(charges, None, **await find_settling(unit, chain[-1], case.grant))
+    keeps_usd = charges.reseller_receives_usd - compute_returned(chain, charges, unit.context.at)
+    if keeps_usd:
+        own, fee = build_tariff(case.grant.issued).is_own_capacity, case.grant.issued.platform_fee
+        charges = leave_to_reseller(charges, keeps_usd, fee, is_own_capacity=own)
     more = find_credit(chain, charges, service, sign=-1)
     given = None if more is None else ServiceCredit(**{name: -getattr(more, name) for name in more.__struct_fields__})
     until = None if closed or case.service_line_id else find_correctable(case.grant, case.adjustment, unit.context.at)
     statement = StatementCredited(
-        **case.name(), charges=charges, service_credit=given, service=service, correct_until=until
+        **case.name(),
+        charges=charges,
+        service_credit=given,
+        service=service,
+        correct_until=until,
+        reseller_keeps_usd=keeps_usd,
     )
     await unit.decide(STATEMENT, case.statement_id, IssueStatement(issued=statement))
     net = subtract_credit(charges, given)

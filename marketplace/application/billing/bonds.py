@@ -57,6 +57,7 @@ from marketplace.domain.billing.remedies import (
     find_last,
     find_needed,
     find_notice,
+    limit_time,
     list_debtors,
     list_holder_parts,
     require_answered,
@@ -175,7 +176,8 @@ async def claim_bond(
             try:
                 claims.append(await _claim(unit, grant, debtor, by=by, others=tuple(claims), **named))
             except Refusal as refusal:
-                if refusal.code not in NOTHING | {"claim_exists", *(["parties_related"] if debtor.is_seller else [])}:
+                own = {"parties_related", "claim_late"} if debtor.is_seller else set()
+                if refusal.code not in NOTHING | {"claim_exists"} | own:
                     raise
                 refused.append(refusal)
         if not claims:
@@ -202,7 +204,7 @@ async def _claim(
     bond = await unit.load(BOND, bond_id)
     made = list_end_claims(bond, grant_id, find_notice(grant))
     default, chain = await find_default(unit, grant, period_start, after=made[-1].made_at if made else None)
-    require_time(default, by, at)
+    require_time(limit_time(default, chain) if debtor.is_seller else default, by, at)
     require_answered(chain)
     settled = list_settled_claims(bond, grant_id, default.statement_id)
     reach_usd = await find_reach(unit, bond, grant, debtor)

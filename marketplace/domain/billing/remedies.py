@@ -71,6 +71,7 @@ from marketplace.core.instants import render_instant
 from marketplace.core.intervals import Load
 from marketplace.core.money import CENT, SECONDS_PER_HOUR, ZERO, ceil_cents, floor_cents, parse_ratio, round_cents
 from marketplace.core.timeline_sums import list_runs
+from marketplace.domain.billing.account_state import RESERVED_FOR
 from marketplace.domain.billing.dispute import DECISION
 from marketplace.domain.billing.settlement import build_tariff, compute_service_credit, compute_totals
 from marketplace.domain.billing.statement import Statement
@@ -392,6 +393,16 @@ def _list_defaults(grant: Grant) -> Iterator[tuple[GrantTerminated, datetime]]:
     for ended, last in zip(grant.terminations[::-1], ends[-2::-1], strict=True):
         if is_default(ended):
             yield ended, last
+
+
+def limit_time(default: Default, chain: Sequence[Statement]) -> Default:
+    """Return a default of a period as the seller of resold hours answers for it: no longer than it gives money back.
+
+    A later word of its provider is the provider's alone.
+    """
+    if not chain or not isinstance(chain[0].issued, StatementIssued):
+        return default
+    return replace(default, until=min(default.until, chain[0].issued.accept_until + RESERVED_FOR))
 
 
 def require_time(default: Default, by: Literal["startup", "holder"], at: datetime) -> None:

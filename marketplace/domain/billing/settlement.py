@@ -245,6 +245,43 @@ def drop_equity(charges: Charges, settled: Charges | None = None, fee: PlatformF
     )
 
 
+def leave_to_reseller(
+    charges: Charges, keeps_usd: Decimal, fee: PlatformFee | None, *, is_own_capacity: bool
+) -> Charges:
+    """Return a credit of resold hours without what their seller keeps, and the platform its fee of that.
+
+    The startup paid the seller first, so it is paid back less, and the holder only where its cash is too little; then
+    principal is reversed in proportion.
+
+    Args:
+        charges: What is credited, of which the seller gives back its whole part.
+        keeps_usd: What it keeps of that.
+        fee: The platform's fee, of which each part is computed again from what is moved; None: no fee.
+        is_own_capacity: As in `Tariff`.
+    """
+    cash_usd = max(charges.cash_usd - keeps_usd, ZERO)
+    holder_usd = charges.holder_usd - (keeps_usd - (charges.cash_usd - cash_usd))
+    share = Fraction(holder_usd) / Fraction(charges.holder_usd) if charges.holder_usd else Fraction(1)
+    of_provider, of_startup = (ZERO, ZERO) if fee is None else (fee.provider_share, fee.startup_share)
+    receives_usd = charges.reseller_receives_usd - keeps_usd
+    fees_usd = [charges.provider_fee_usd, charges.startup_fee_usd, charges.reseller_fee_usd]
+    moved = ((cash_usd, of_provider), (cash_usd, of_startup), (receives_usd, of_provider))
+    lower = [
+        min(known, round_cents(Fraction(usd) * Fraction(part)))
+        for known, (usd, part) in zip(fees_usd, moved, strict=True)
+    ]
+    return msgspec.structs.replace(
+        charges,
+        cash_usd=cash_usd,
+        holder_usd=holder_usd,
+        principal_usd=round_cents(Fraction(charges.principal_usd) * share),
+        reseller_receives_usd=receives_usd,
+        provider_fee_usd=lower[0] if is_own_capacity else charges.provider_fee_usd,
+        startup_fee_usd=lower[1],
+        reseller_fee_usd=lower[2],
+    )
+
+
 def settle_without_equity(
     charges: Charges,
     settled: Charges | None,

@@ -294,6 +294,7 @@ class Statement:
         parts: How many such payments were made.
         dispute: The dispute while it runs.
         ended_by: What ended the dispute.
+        floor: The least to which the seller of resold hours agreed in it; None: it said nothing.
     """
 
     issued: StatementIssued | StatementCredited
@@ -309,6 +310,7 @@ class Statement:
     parts: int = 0
     dispute: Dispute | None = None
     ended_by: str | None = None
+    floor: Amount | None = None
 
     @property
     def disputing(self) -> frozenset[Side]:
@@ -926,7 +928,8 @@ def evolve(state: StatementState, event: StatementEvent) -> StatementState:
             return replace(state, settled=event, parts=state.parts + 1)
         case StatementResolved():
             heard, ended_by = state.heard, state.ended_by or event.by
-            resolved = replace(state, status="resolved", charges=event.charges, dispute=None)
+            floor = None if state.dispute is None else state.dispute.floor
+            resolved = replace(state, status="resolved", charges=event.charges, dispute=None, floor=floor)
             return replace(resolved, agreed=heard, ended_by=ended_by)
 
 

@@ -22,7 +22,8 @@ from events.statement import Adjustment, Charges, ServiceCredit, StatementCredit
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.core.instants import render_instant
-from marketplace.core.money import ZERO
+from marketplace.core.money import ZERO, floor_cents
+from marketplace.domain.billing.account_state import RESERVED_FOR
 from marketplace.domain.billing.dispute import require_reseller
 from marketplace.domain.billing.settlement import (
     build_tariff,
@@ -115,7 +116,9 @@ def compute_due(chain: Sequence[Statement], metered: Decimal | int) -> Decimal |
     """Return the amount that a period is charged for in all, in the unit of `metered`, the period's present count.
 
     Without a dispute that is the present count. A settled dispute binds for the count at its time: the amount falls if
-    less is metered now than was settled, and rises only by what is metered above the count at that time.
+    less is metered now than was settled, and rises only by what is metered above the count at that time. A credit of
+    which the seller of resold hours keeps a part binds in the same way for the count before it: the buyer has paid that
+    part, and pays it once.
     """
     settled: Decimal | int | None = None
     seen: Decimal | int = 0
@@ -124,7 +127,34 @@ def compute_due(chain: Sequence[Statement], metered: Decimal | int) -> Decimal |
         charged += known.sign * known.amount
         if known.disputed is not None:
             settled, seen = charged, known.metered
+        elif isinstance(known.issued, StatementCredited) and known.issued.reseller_keeps_usd:
+            settled, seen = charged, known.issued.adjustment.gpu_seconds_before
     return metered if settled is None else min(metered, settled) + max(metered - seen, 0)
+
+
+def compute_returned(chain: Sequence[Statement], charges: Charges, at: datetime) -> Decimal:
+    """Return the USD that the seller of resold hours gives back of its part of what is credited.
+
+    It gives back what it received of the period, for `RESERVED_FOR` after the last day on which the charge could be
+    accepted: as long as its account keeps a tenth of it for corrections. In a dispute it said to how many GPU-seconds
+    it agrees at the least; of these it keeps its part, whatever its provider says later.
+
+    Args:
+        chain: The settled statements of the period.
+        charges: What is credited.
+        at: Now.
+    """
+    part_usd, less = charges.reseller_receives_usd, charges.gpu_seconds
+    if not part_usd:
+        return ZERO
+    recent_usd, agreed = ZERO, 0
+    for known in chain:
+        if isinstance(known.issued, StatementCredited) or at < known.issued.accept_until + RESERVED_FOR:
+            recent_usd += known.sign * known.charges.reseller_receives_usd
+        if known.floor is not None:
+            agreed += min(int(known.floor), known.charges.gpu_seconds)
+    beyond = min(max(int(sum_charged(chain)) - agreed, 0), less)
+    return min(max(recent_usd, ZERO), floor_cents(Fraction(part_usd) * Fraction(beyond, less)), part_usd)
 
 
 def sum_charged(chain: Sequence[Statement]) -> Decimal | int:

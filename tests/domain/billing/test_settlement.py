@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from events.schedule import PlatformFee
 from events.statement import Charges
-from marketplace.core.money import CENT, ceil_cents, round_cents
+from marketplace.core.money import CENT, ceil_cents, floor_cents, round_cents
 from marketplace.domain.billing.settlement import (
     Tariff,
     build_tariff,
@@ -22,6 +22,7 @@ from marketplace.domain.billing.settlement import (
     compute_totals,
     drop_equity,
     leave_cash,
+    leave_to_reseller,
     settle_without_equity,
     subtract_credit,
 )
@@ -172,6 +173,22 @@ def test_the_platform_takes_its_share_of_what_a_reseller_is_paid_or_adds(case, o
     fee = PlatformFee(account_id="acc", provider_share=Decimal("0.05"), startup_share=Decimal("0.02"))
     left = drop_equity(total, None, fee)
     assert 0 <= left.reseller_fee_usd <= total.reseller_fee_usd
+
+
+@WALK
+@given(cases(), prices, st.fractions(0, 1), st.booleans())
+def test_a_credit_without_what_a_reseller_keeps_is_paid_in_full_by_the_others(case, owed, kept, own):
+    _, _, plain, whole = case
+    fee = PlatformFee(account_id="acc", provider_share=Decimal("0.05"), startup_share=Decimal("0.02"))
+    rates = {"provider_fee": Fraction("0.05"), "startup_fee": Fraction("0.02"), "is_own_capacity": own}
+    charged = compute_charges(replace(plain, owed=Fraction(owed), **rates), 0, whole)
+    keeps = floor_cents(Fraction(charged.reseller_receives_usd) * kept)
+    left = leave_to_reseller(charged, keeps, fee, is_own_capacity=own)
+    assert left.provider_usd == charged.provider_usd
+    assert left.reseller_receives_usd == charged.reseller_receives_usd - keeps
+    assert left.provider_usd + left.reseller_receives_usd == left.cash_usd + left.holder_usd + left.reseller_pays_usd
+    assert all(0 <= getattr(left, name) <= getattr(charged, name) for name in charged.__struct_fields__)
+    assert left.holder_usd <= left.principal_usd
 
 
 @WALK

@@ -340,6 +340,13 @@ CREDITED = StatementCredited(
 CREDIT = IssueStatement(issued=CREDITED)
 
 
+def test_hours_whose_reseller_keeps_its_part_of_a_credit_are_not_charged_again():
+    kept = msgspec.structs.replace(CREDITED, reseller_keeps_usd=usd("1.00"))
+    chain = [Statement(ISSUED, charges(), 57_600, "accepted"), STATEMENT.fold([kept])]
+    due = [compute_due(chain, metered) for metered in (0, 28_799, 28_800, 57_600, 57_601)]
+    assert due == [0, 28_799, 28_800, 28_800, 28_801]
+
+
 def test_a_credit_is_settled_as_it_is_made_and_made_once():
     Given(STATEMENT).when(CREDIT).then(CREDITED)
     Given(STATEMENT, CREDITED).when(accept()).then_nothing()

@@ -61,6 +61,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "bonds:claim_bond": {
         "account": "met",
         "auction": "fixed",
+        "bond": "other",
         "grant": "other",
         "order": "fixed",
         "pool": "fixed",
