@@ -51,11 +51,14 @@ _WAYS: Final = {
     ),
 }
 
+_QUERIES: Final = {"feed_page": "FeedPageQuery", "feed_stream": "FeedStreamQuery"}
+
 
 def render_channels(sample: Mapping[str, Any]) -> Document:
     """Return both channels, with a golden sample as the example of what they carry."""
     item = _render_item()
     page = {
+        "title": "FeedPage",
         "type": "object",
         "properties": {"items": {"type": "array", "items": item}, "next_after": _SEQUENCE, "head": _SEQUENCE},
         "required": ["items", "next_after", "head"],
@@ -93,7 +96,12 @@ def render_operations() -> Document:
             "bindings": {
                 "http": {
                     "method": "GET",
-                    "query": {"type": "object", "properties": query, "additionalProperties": False},
+                    "query": {
+                        "title": _QUERIES[name],
+                        "type": "object",
+                        "properties": query,
+                        "additionalProperties": False,
+                    },
                     "bindingVersion": "0.3.0",
                 }
             },
@@ -104,6 +112,7 @@ def render_operations() -> Document:
 
 def _render_item() -> Document:
     event = {
+        "title": "CloudEvent",
         "type": "object",
         "description": "CloudEvents 1.0 in JSON: the attributes of the NATS headers without `ce-`.",
         "properties": {
@@ -123,6 +132,7 @@ def _render_item() -> Document:
     }
     depth = {"type": "string", "description": "How much of the data the reader sees: `full`, or less."}
     return {
+        "title": "FeedItem",
         "type": "object",
         "properties": {"sequence": {"type": "integer", "minimum": 1}, "event": event, "depth": depth},
         "required": ["sequence", "event", "depth"],

@@ -10,8 +10,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+import msgspec
 import pytest
 
+from events.order import OrderTerms
+from events.stages import StageTerms
+from events.types import MaturityConversion, SafeTerms
+from marketplace import client
 from marketplace.client import MarketplaceClient, SyncMarketplaceClient
 from marketplace.client.transport import Group, Transport
 from marketplace.log.memory import MemoryLog
@@ -170,6 +175,20 @@ def _spell(answer: Any) -> str:
         return f"list of {_spell(arguments[0])}"
     plain = {dict: "object", str: "string", type(None): "nothing"}
     return plain.get(origin or answer) or answer.__name__
+
+
+def test_every_type_that_an_order_is_made_of_is_imported_from_the_client():
+    parts = list_types(OrderTerms)
+    assert {SafeTerms, StageTerms, MaturityConversion} < parts
+    assert [part.__name__ for part in parts if getattr(client, part.__name__, None) is not part] == []
+
+
+def list_types(kind: Any) -> set[type[msgspec.Struct]]:
+    """Return a struct and the structs of its members."""
+    parts = set[type[msgspec.Struct]]().union(*map(list_types, get_args(kind)))
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        parts |= {kind}.union(*(list_types(field.type) for field in msgspec.structs.fields(kind)))
+    return parts
 
 
 def test_the_client_without_asyncio_has_every_method_and_its_signature():

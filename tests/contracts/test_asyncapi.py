@@ -84,6 +84,16 @@ async def test_the_feed_over_http_is_described_as_it_answers(name: str) -> None:
         validator.validate(payload)
 
 
+def test_every_object_has_a_title_so_that_generators_name_its_type() -> None:
+    untitled, parts = [], [DOCUMENT]
+    while parts:
+        part = parts.pop()
+        parts += part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+        if isinstance(part, dict) and part.get("type") == "object" and "properties" in part and "title" not in part:
+            untitled.append(part["properties"])
+    assert untitled == []
+
+
 def test_every_reference_leads_somewhere_and_no_component_is_idle() -> None:
     references = set(re.findall(r'"\$ref": ?"([^"]+)"', json.dumps(DOCUMENT)))
     assert all(resolve(reference) for reference in references)
