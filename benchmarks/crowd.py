@@ -6,8 +6,8 @@ The crowd is a process of its own: silent connections, connections that send a b
 and event streams of a fund, into whose account a deposit is made every half second: the time from each deposit to its
 arrival at each stream is measured. The API runs as an operator starts it, with a worker,
 NATS and PostgreSQL from wheels; only the bounds per address, key and party are raised, because one machine plays
-everybody. Connections that the API ends, because their headers took too long, are opened again by nobody; the end says
-how many were left. Figures of one run share a machine with the load generator, so compare the ratio.
+everybody. Connections that the API ends, because their headers took too long, are opened again at once; the end says
+how often. Figures of one run share a machine with the load generator, so compare the ratio.
 """
 
 import argparse
@@ -49,28 +49,62 @@ BOUNDS = {
 async def hold(port: int, key: str, after: int, sizes: list[int]) -> None:
     """Open the crowd, say so, and hold it until the input ends; exit with an error if a stream was not let in."""
     idle, slow, streams = sizes
-    writers = [await _open(port, b"") for _ in range(idle)]
-    slow_ones = [await _open(port, b"GET /health/live HTTP/1.1\r\nHost: a\r\nx-slow: ") for _ in range(slow)]
+    silent, dripping = Kept(port, idle, b""), Kept(port, slow, b"GET /health/live HTTP/1.1\r\nHost: a\r\nx-slow: ")
     head = f"GET /v1/events?after={after} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\n"
     head += "Accept: text/event-stream\r\n\r\n"
     held = [await _open_stream(port, head.encode()) for _ in range(streams)]
     delays: list[float] = []
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_drip([writer for _, writer in slow_ones]))]
+        tasks = [group.create_task(kept.stay()) for kept in (silent, dripping) for _ in range(kept.size)]
+        await silent.full.wait()
+        await dripping.full.wait()
+        tasks += [group.create_task(_drip(dripping))]
         tasks += [group.create_task(_hear(reader, delays)) for reader, _ in held]
         print("held", flush=True)
         await asyncio.to_thread(sys.stdin.read)
+        for name, kept in (("idle", silent), ("slow", dripping)):
+            print(
+                f"{name}: {len(kept.writers)} of {kept.size} were open at the end, {kept.again} opened again",
+                flush=True,
+            )
         for task in tasks:
             task.cancel()
     delays.sort()
     if delays:
         middle, late = delays[len(delays) // 2], delays[len(delays) * 99 // 100]
         print(f"{len(delays)} deposits arrived at streams after {middle:.3f} s, p99 {late:.3f} s", flush=True)
-    for name, group_ in (("idle", writers), ("slow", slow_ones), ("stream", held)):
-        still = sum(not writer.is_closing() and not reader.at_eof() for reader, writer in group_)
-        print(f"{name}: {still} of {len(group_)} were held to the end", flush=True)
-    for _, writer in [*writers, *slow_ones, *held]:
+    still = sum(not writer.is_closing() and not reader.at_eof() for reader, writer in held)
+    print(f"stream: {still} of {len(held)} were held to the end", flush=True)
+    for _, writer in held:
         writer.transport.abort()
+
+
+class Kept:
+    """Connections of one kind, each of which is opened again when the API ends it."""
+
+    def __init__(self, port: int, size: int, sent: bytes) -> None:
+        self.size = size
+        self.full = asyncio.Event()
+        self.writers: set[asyncio.StreamWriter] = set()
+        self.again = 0
+        self._port, self._sent = port, sent
+        self._opening = asyncio.Semaphore(CLIENTS)
+
+    async def stay(self) -> None:
+        """Hold one connection until cancelled."""
+        while True:
+            async with self._opening:
+                reader, writer = await _open(self._port, self._sent)
+            self.writers.add(writer)
+            if len(self.writers) == self.size:
+                self.full.set()
+            try:
+                with contextlib.suppress(ConnectionError):
+                    await reader.read()
+            finally:
+                self.writers.discard(writer)
+                writer.transport.abort()
+            self.again += 1
 
 
 async def _open(port: int, sent: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -107,9 +141,9 @@ async def _deposit(port: int, admin_key: str, party_id: str) -> None:
             await asyncio.sleep(DEPOSIT_SECONDS)
 
 
-async def _drip(writers: list[asyncio.StreamWriter]) -> None:
+async def _drip(slow: Kept) -> None:
     while True:
-        for writer in writers:
+        for writer in slow.writers:
             if not writer.is_closing():
                 writer.write(b"a")
         await asyncio.sleep(DRIP_SECONDS)

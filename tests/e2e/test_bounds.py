@@ -1,7 +1,10 @@
 """An API process beside thousands of silent connections, slow ones and event streams: it answers all the same."""
 
 import asyncio
+import re
 import resource
+import subprocess
+import sys
 import time
 from contextlib import AsyncExitStack, suppress
 from urllib.parse import urlsplit
@@ -16,7 +19,10 @@ from tests.support.servers import open_log
 SILENT, SLOW, STREAMS = 2_000, 200, 150
 STREAMS_MAX, PER_ADDRESS_MAX = 64, 512
 ANSWER_SECONDS_MAX = 5.0
+SECONDS_MAX = 500
 FILES = 4_096
+SHARE_MIN = 0.35
+"""Of the rate of orders: on a quiet machine 0.8 is left. A crowd whose sockets cost time leaves almost nothing."""
 pytestmark = pytest.mark.xdist_group("stack")
 
 
@@ -98,6 +104,23 @@ async def test_health_answers_and_commands_go_on_beside_a_crowd(tmp_path, nats_s
         metrics = (await client.get("/metrics")).text
         assert f"marketplace_event_streams {STREAMS_MAX:.1f}" in metrics
         assert "marketplace_http_connections_refused 0.0" in metrics
+
+
+@pytest.mark.timeout(600)
+def test_orders_go_on_at_their_rate_beside_sockets_and_streams_that_are_all_held():
+    options = ("--rounds", "2", "--seconds", "2")
+    command = [sys.executable, "-m", "benchmarks.crowd", *options]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
+    assert ran.returncode == 0, ran.stderr
+    for kind, count in (("idle", SILENT), ("slow", SLOW)):
+        found = re.findall(rf"^{kind}: (\d+) of {count} were open at the end", ran.stdout, re.MULTILINE)
+        assert all(int(each) >= count * 0.9 for each in found), "some are being opened again"
+        assert len(found) == 2, ran.stdout
+    assert ran.stdout.count("stream: 500 of 500 were held to the end") == 2, ran.stdout
+    arrived = re.findall(r"^(\d+) deposits arrived at streams", ran.stdout, re.MULTILINE)
+    assert len(arrived) == 2
+    (share,) = re.findall(r"^ratio: ([\d.]+)$", ran.stdout, re.MULTILINE)
+    assert float(share) >= SHARE_MIN, ran.stdout
 
 
 async def open_streams(stack: AsyncExitStack, client: httpx.AsyncClient) -> list:
