@@ -88,7 +88,7 @@ class Accounts(Group):
 
         Raises:
             ProblemError: ``account_unknown`` · ``party_suspended`` · ``unit_unsupported`` · ``person_missing`` ·
-                ``amount_not_positive`` · ``amount_too_large`` · ``amount_too_precise``.
+                ``amount_not_positive`` · ``amount_too_large`` · ``amount_too_precise`` · ``second_person_missing``.
         """
         body = LimitBody(limit_usd=limit_usd, order_limit_usd=order_limit_usd, week_limit_usd=week_limit_usd, unit=unit)
         return await self._api.command(f"/v1/accounts/{segment(account_id)}/limit", body, **options)

@@ -315,6 +315,20 @@ async def test_a_mandate_above_the_limit_is_granted_and_changed_by_two(treasury:
     assert audit.findings.kept == []
 
 
+async def test_a_limit_that_no_second_person_could_change_is_not_set(treasury: Treasury):
+    """A clerk with `accounts:limit` locked its party out of the account, because no other key named a person."""
+    stage = treasury.stage
+    party = await stage.register("Alone", "fund", usd="1000")
+    path, limit = f"/v1/accounts/{party.replace('pty', 'acc')}/limit", {"limit_usd": "0.01"}
+    clerk = await stage.open_tenant(party, person="p1")
+    await stage.open_tenant(party)
+    assert code(await stage.post(clerk, path, limit)) == (422, "second_person_missing")
+    await stage.open_tenant(party, ("accounts:limit",), person="p2")
+    assert code(await stage.post(clerk, path, limit)) == (422, "second_person_missing"), "it may not approve"
+    await stage.open_tenant(party, person="p2")
+    get_id(await stage.post(clerk, path, limit))
+
+
 async def test_the_platform_neither_spends_a_partys_money_nor_speaks_for_it(treasury: Treasury, nats_server):
     stage = treasury.stage
     scopes = ["accounts:withdraw", "accounts:approve", "mandates:grant", "rights:decide"]

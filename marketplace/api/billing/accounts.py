@@ -41,8 +41,7 @@ async def record_deposit(
 ) -> Response[ReceiptBody]:
     """Record dollars that arrived from outside, as the platform.
 
-    Above the account's limit, or above what the schedule lets one person record alone, another person of the platform
-    must approve it, and the answer is 202.
+    Above the account's limit, or what one person may record alone, a second person of the platform approves it (202).
     """
     receipt = await deposit(
         command.handler,

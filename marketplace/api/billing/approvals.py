@@ -29,10 +29,12 @@ PATH: Final = "/v1/accounts/{account_id:str}"
     opt={"scope": "accounts:limit"},
 )
 async def limit(command: Commanded, account_id: FromPath[str], data: JSONBody[LimitBody]) -> Response[ReceiptBody]:
-    """Set what one person alone may move out of an account in 24 hours, and order for at once and in 7 days.
+    """Set what one person alone may move out in 24 hours, and order at once and in 7 days.
 
-    The limits replace earlier ones. A change of existing limits waits for a second person (202).
+    A change of existing limits waits for a second person (202).
     """
+    party_id = command.context.party_id
+    approvers = None if party_id is None else await command.services.keys.list_holders(party_id, "accounts:approve")
     receipt = await approvals.set_limit(
         command.handler,
         command.context,
@@ -41,6 +43,7 @@ async def limit(command: Commanded, account_id: FromPath[str], data: JSONBody[Li
         order_limit_usd=data.order_limit_usd,
         week_limit_usd=data.week_limit_usd,
         currency=data.unit,
+        approvers=approvers,
     )
     approval_id = await approvals.find_approval(command.handler, command.context, account_id)
     if approval_id is not None:
@@ -55,7 +58,7 @@ async def limit(command: Commanded, account_id: FromPath[str], data: JSONBody[Li
     opt={"scope": "accounts:approve"},
 )
 async def approve(command: Commanded, account_id: FromPath[str], approval_id: FromPath[str]) -> Response[ReceiptBody]:
-    """Approve what another person of the party, or of the platform, asked for. The act takes effect at once."""
+    """Approve what another person of the party, or of the platform, asked for."""
     receipt = await approvals.approve(
         command.handler,
         command.context,
@@ -77,7 +80,7 @@ async def approve(command: Commanded, account_id: FromPath[str], approval_id: Fr
 async def refuse(
     command: Commanded, account_id: FromPath[str], approval_id: FromPath[str], data: JSONBody[ReasonBody]
 ) -> Response[ReceiptBody]:
-    """Refuse a request, as another person of the party or as the platform. Its money is available again."""
+    """Refuse a request, as another person or the platform."""
     receipt = await approvals.refuse_approval(
         command.handler, command.context, account_id, approval_id, reason=data.reason
     )
@@ -94,7 +97,7 @@ async def refuse(
 async def withdraw(
     command: Commanded, account_id: FromPath[str], approval_id: FromPath[str], data: JSONBody[ReasonBody]
 ) -> Response[ReceiptBody]:
-    """Withdraw a request, as the person who made it. Its money is available again."""
+    """Withdraw a request, as the person who made it."""
     receipt = await approvals.withdraw_approval(
         command.handler, command.context, account_id, approval_id, reason=data.reason
     )

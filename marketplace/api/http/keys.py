@@ -32,6 +32,7 @@ import structlog
 
 from marketplace.core.errors import Refusal, Unavailable
 from marketplace.core.instants import render_instant
+from marketplace.domain.billing.account_commands import KeyHolder
 from marketplace.projections.engine.operations import ApiKey, KeyChange
 
 CONFIRM_SECONDS: Final = 0.4
@@ -458,6 +459,18 @@ class KeyRing:
         wanted = list(key_ids)
         found = await self.store.load(wanted)
         return [chain for key_id in wanted if (chain := build_chain(key_id, found))]
+
+    async def list_holders(self, party_id: str, scope: str) -> frozenset[KeyHolder]:
+        """Return for whom the working keys of a party act that have a scope; without those that name nobody."""
+        found: set[KeyHolder] = set()
+        after = ""
+        while page := await self.store.list(party_id=party_id, after=after, limit=AT_ONCE_MAX):
+            after = page[-1].key_id
+            for chain in await self.trace(key.key_id for key in page):
+                key = _render_principal(chain[0])
+                if key.person and key.covers(scope) and get_status(chain) == "active" and self.is_sealed(chain[0]):
+                    found.add(KeyHolder(key.person, key.operator))
+        return frozenset(found)
 
     async def suspend(self, record: KeyChange) -> ApiKey | None:
         """Suspend or resume a key, once for each command. Return the key, or None if it does not exist.

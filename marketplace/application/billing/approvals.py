@@ -26,7 +26,7 @@ from marketplace.application.steps.two_persons import ask_second, name_person
 from marketplace.application.trading.orders import set_order
 from marketplace.core.ids import derive_id
 from marketplace.domain.billing.account import ACCOUNT
-from marketplace.domain.billing.account_commands import UNIT, Approve, EndApproval, LapseApproval, SetLimit
+from marketplace.domain.billing.account_commands import UNIT, Approve, EndApproval, KeyHolder, LapseApproval, SetLimit
 from marketplace.domain.billing.account_state import UNLIMITED
 from marketplace.domain.billing.transfer import require_payer
 from marketplace.domain.trading.mandate import MANDATE
@@ -44,6 +44,7 @@ async def set_limit(
     order_limit_usd: Decimal | None = None,
     week_limit_usd: Decimal | None = None,
     currency: str = UNIT,
+    approvers: frozenset[KeyHolder] | None = None,
 ) -> Receipt:
     """Set how much money one person alone may let go and spend. A change of existing limits needs two persons.
 
@@ -57,6 +58,7 @@ async def set_limit(
         order_limit_usd: What one order that one person alone places may cost, in cash and principal; None for no limit.
         week_limit_usd: What all that single persons buy in 7 days may cost likewise; None for no limit.
         currency: The currency, which must be the account's.
+        approvers: For whom the party's working keys act that may approve; None: the platform sets the limit.
 
     Raises:
         Refusal: ``scope_missing`` · ``account_unknown`` · ``party_suspended`` · ``unit_unsupported`` ·
@@ -72,7 +74,14 @@ async def set_limit(
             await ask_second(unit, account_id, limits, currency)
             return
         person = None if context.party_id is None else context.actor_person
-        command = SetLimit(account_id=account_id, limits=limits, unit=currency, person=person)
+        command = SetLimit(
+            account_id=account_id,
+            limits=limits,
+            unit=currency,
+            person=person,
+            operator=context.actor_operator,
+            approvers=approvers,
+        )
         await unit.decide(ACCOUNT, account_id, command)
 
     return await handler.run(context, ACCOUNT, account_id, work)

@@ -20,8 +20,9 @@ Invariants:
 Refusals in order: account_unknown · account_exists · approval_exists · approval_unknown · approval_<status> ·
 approval_not_due · person_missing · person_same · requester_only · unit_unsupported · payee_is_payer · not_a_number ·
 amount_not_positive · amount_too_large · amount_too_precise · reference_exists · cause_exists · hold_exists ·
-limit_exceeded · holds_left · hold_unknown · account_closed · holds_exhausted · time_naive · expiry_passed ·
-hold_not_due · hold_expired · funds_insufficient · funds_reserved · credit_exhausted · capture_above_hold.
+second_person_missing · limit_exceeded · holds_left · hold_unknown · account_closed · holds_exhausted · time_naive ·
+expiry_passed · hold_not_due · hold_expired · funds_insufficient · funds_reserved · credit_exhausted ·
+capture_above_hold.
 """
 
 from collections.abc import Callable, Sequence

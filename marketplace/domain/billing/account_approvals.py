@@ -68,7 +68,7 @@ def set_limit(command: SetLimit, state: Account) -> Sequence[AccountEvent]:
 
     Raises:
         Refusal: ``person_missing`` · ``unit_unsupported`` · ``not_a_number`` · ``amount_not_positive`` ·
-            ``amount_too_large`` · ``amount_too_precise``.
+            ``amount_too_large`` · ``amount_too_precise`` · ``second_person_missing``.
     """
     if command.person is not None:
         _require_person(command.person)
@@ -76,6 +76,7 @@ def set_limit(command: SetLimit, state: Account) -> Sequence[AccountEvent]:
     _require_limits(command.limits)
     if command.limits == state.limits:
         return []
+    _require_second(command, state)
     return [
         AccountLimitSet(
             account_id=command.account_id,
@@ -85,6 +86,20 @@ def set_limit(command: SetLimit, state: Account) -> Sequence[AccountEvent]:
             week_limit_usd=command.limits.week_limit_usd,
         )
     ]
+
+
+def _require_second(command: SetLimit, state: Account) -> None:
+    """Refuse a limit that no second person could change again, or approve anything above."""
+    if command.approvers is None or any(
+        each.person not in {"", command.person} and (each.operator is None or each.operator != command.operator)
+        for each in command.approvers
+    ):
+        return
+    raise Refusal(
+        "second_person_missing",
+        f"two persons change a limit, and no key of {state.party_id} that may approve (accounts:approve) acts for"
+        f" another person than {command.person}; ask the platform for one first",
+    )
 
 
 def _require_unit(unit: str) -> None:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -192,6 +192,13 @@ class Credit(msgspec.Struct, frozen=True, kw_only=True):
     cause: str
 
 
+class KeyHolder(NamedTuple):
+    """For whom a key acts, and which operator of the platform issued it, if one did."""
+
+    person: str
+    operator: str | None
+
+
 class SetLimit(msgspec.Struct, frozen=True, kw_only=True):
     """Set what one person alone may let go and buy.
 
@@ -200,12 +207,16 @@ class SetLimit(msgspec.Struct, frozen=True, kw_only=True):
         limits: The limits. They replace earlier ones.
         unit: The currency; only `UNIT` is accepted.
         person: Who sets them; empty for a key that names nobody; None for the platform, or if two persons do.
+        operator: Which operator of the platform issued that person's key; None if none did.
+        approvers: For whom the party's working keys act that may approve; None if a change needs no second person.
     """
 
     account_id: str
     limits: LimitAct
     unit: str = UNIT
     person: str | None = None
+    operator: str | None = None
+    approvers: frozenset[KeyHolder] | None = None
 
 
 class UseLimit(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,6 +32,7 @@ from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import (
     Approve,
     EndApproval,
+    KeyHolder,
     LapseApproval,
     RequestApproval,
     SetLimit,
@@ -125,6 +126,12 @@ def set_limit(limit_usd, **fields):
     return SetLimit(account_id=build.STARTUP_ACCOUNT, limits=LimitAct(limit_usd=limit_usd), **fields)
 
 
+def set_alone(*approvers):
+    """Set a limit as one person, where keys that may approve act for these persons."""
+    holders = frozenset(KeyHolder(*each) for each in approvers)
+    return set_limit(usd(50), person="p1", operator="operator 1", approvers=holders)
+
+
 BUYS = AccountLimitSet(**MINE, limit_usd=None, order_limit_usd=usd(70), week_limit_usd=usd(90))
 
 REFUSALS = [
@@ -176,6 +183,9 @@ REFUSALS = [
     Row("hold_exists", (*FUNDED, HELD), place_hold(amount_usd=usd(61))),
     Row("hold_exists", (*FUNDED, HELD), place_hold(purpose=id_of("ord", 2))),
     Row("hold_exists", (*FUNDED, TIMED), place_timed(expires_at=hour(6))),
+    Row("second_person_missing", FUNDED, set_alone()),
+    Row("second_person_missing", FUNDED, set_alone(("", None), ("p1", None))),
+    Row("second_person_missing", FUNDED, set_alone(("p2", "operator 1"))),
     Row("limit_exceeded", (*FUNDED, LIMITED), USE),
     Row("limit_exceeded", (*FUNDED, LIMITED), close_account(alone=True)),
     Row("limit_exceeded", (*FUNDED, BUYS), place_hold(amount_usd=usd(71), bought_at=hour(1))),
@@ -344,6 +354,7 @@ def test_a_raised_hold_keeps_its_expiry():
 
 def test_the_first_limit_takes_one_person_and_no_limit_none():
     Given(ACCOUNT, *FUNDED).when(set_limit(usd(50))).then(LIMITED)
+    Given(ACCOUNT, *FUNDED).when(set_alone(("p2", None))).then(LIMITED)
     Given(ACCOUNT, *FUNDED, LIMITED).when(set_limit(usd(50))).then_nothing()
     assert not ACCOUNT.fold(FUNDED).needs_second(usd(100), hour(1))
 
