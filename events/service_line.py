@@ -11,6 +11,7 @@ from events.types import Event, Hours, Id, Instant, Name, Text, Usd
 from events.usage import ReadingId, SourceName
 
 UsdPerHour = Annotated[Decimal, Meta(description="US dollars per hour of work, exact decimal string")]
+Workers = Annotated[int, Meta(ge=1, le=1_000)]
 
 
 class HoursReading(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -41,6 +42,7 @@ class ServiceLineProposed(Event, frozen=True, kw_only=True, tag="service_line.pr
         name: What is done, such as engineering support.
         price_usd_per_hour: What one hour costs.
         hours: Hours that may be worked at most.
+        workers: How many people work at a time, at most. More hours than they have in an interval are not worked.
     """
 
     service_line_id: Id
@@ -51,6 +53,7 @@ class ServiceLineProposed(Event, frozen=True, kw_only=True, tag="service_line.pr
     name: Name
     price_usd_per_hour: UsdPerHour
     hours: Hours
+    workers: Workers
 
 
 class ServiceLineApproved(Event, frozen=True, kw_only=True, tag="service_line.approved.v1"):

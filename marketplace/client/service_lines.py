@@ -20,10 +20,12 @@ class ServiceLines(Group):
     """Service lines, as provider, startup and holder."""
 
     async def propose(
-        self, *, grant_id: str, name: str, price_usd_per_hour: Decimal, hours: Decimal, **options: Any
+        self, *, grant_id: str, name: str, price_usd_per_hour: Decimal, hours: Decimal, workers: int, **options: Any
     ) -> ReceiptBody:
         """Propose work for the startup of a grant; the receipt's id is the service line's."""
-        body = ProposeServiceLineBody(grant_id=grant_id, name=name, price_usd_per_hour=price_usd_per_hour, hours=hours)
+        body = ProposeServiceLineBody(
+            grant_id=grant_id, name=name, price_usd_per_hour=price_usd_per_hour, hours=hours, workers=workers
+        )
         return await self._api.command("/v1/service-lines", body, **options)
 
     async def approve(self, service_line_id: str, **options: Any) -> ReceiptBody:

@@ -730,6 +730,7 @@ def _create_service_lines() -> None:
         text("name"),
         numeric("price_usd_per_hour"),
         numeric("hours"),
+        bigint("workers"),
         text("status"),
         text("declined_by", null=True),
         text("reason", null=True),

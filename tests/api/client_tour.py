@@ -110,7 +110,13 @@ async def _see_service_lines(client: MarketplaceClient, ids: dict) -> None:
         with pytest.raises(ProblemError) as caught:
             await ask(line.service_line_id, source=hours.source, reason="a tour", **body)
         assert caught.value.code == "reading_unknown"
-    offer = {"grant_id": ids["second_grant"], "name": "support", "price_usd_per_hour": Decimal(1), "hours": Decimal(1)}
+    offer = {
+        "grant_id": ids["second_grant"],
+        "name": "support",
+        "price_usd_per_hour": Decimal(1),
+        "hours": Decimal(1),
+        "workers": 1,
+    }
     for ask in (client.service_lines.propose(**offer), client.service_lines.agree(ids["declined_line"])):
         with pytest.raises(ProblemError) as caught:
             await ask

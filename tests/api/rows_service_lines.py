@@ -3,7 +3,7 @@
 from tests.api.rows import SEEN, Row, World
 
 SHEET = "sheets/engineering"
-PROPOSED = {"name": "engineering support", "price_usd_per_hour": "10", "hours": "2"}
+PROPOSED = {"name": "engineering support", "price_usd_per_hour": "10", "hours": "2", "workers": 3}
 
 
 async def pass_hours(world: World) -> None:

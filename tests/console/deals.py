@@ -172,7 +172,7 @@ async def transfer_and_claim(browsers: dict[str, httpx.AsyncClient], scene: Scen
     await catch_up(scene)
     assert f'action="{path}/transfer"' in (await rival.get(path)).text
     provider = Act(scene, browsers["provider"], path)
-    work = {"name": "support", "price_usd_per_hour": "10", "hours": "1"}
+    work = {"name": "support", "price_usd_per_hour": "10", "hours": "1", "workers": "1"}
     line, _ = await provider.send(f"{path}/lines", ServiceLineProposed, **work)
     answered = f"{path}/lines/{line.service_line_id}"
     await Act(scene, browsers["fund"], path).send(f"{answered}/approve", ServiceLineApproved)

@@ -364,7 +364,7 @@ async def _deal(browsers: dict[str, httpx.AsyncClient], scene: Scene) -> None:
     """Propose work and agree to it, resell a node, claim; a transfer needs its tick, and a rival may do none of it."""
     startup, provider, fund, rival = (browsers[name] for name in ("startup", "provider", "fund", "rival"))
     grant = scene.paths["grant"]
-    work = {"name": "tuning", "price_usd_per_hour": "100", "hours": "1"}
+    work = {"name": "tuning", "price_usd_per_hour": "100", "hours": "1", "workers": "1"}
     proposed = await provider.post(f"{grant}/lines", data={**read_form(await provider.get(grant)), **work})
     assert proposed.status_code == 303, proposed.text
     await scene.wait_for_statement()

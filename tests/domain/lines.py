@@ -35,6 +35,7 @@ propose = builder(
         name="engineering support",
         price_usd_per_hour=usd("180"),
         hours=usd("20"),
+        workers=9,
     )
 )
 agree = builder(

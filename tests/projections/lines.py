@@ -28,7 +28,7 @@ def tell_lines(story: Story, number: int) -> None:
     named = {"service_line_id": LINE, "grant_id": grant_id}
     other = {"service_line_id": make_id("svl", 2), "grant_id": grant_id}
     parties = {"startup_id": STARTUP, "provider_id": PROVIDER}
-    offer = {"name": "engineering support", "price_usd_per_hour": usd("2"), "hours": usd("2")}
+    offer = {"name": "engineering support", "price_usd_per_hour": usd("2"), "hours": usd("2"), "workers": 1}
     story.tell(line.ServiceLineProposed(**named, **parties, **offer, holder_id=FUND))
     story.tell(line.ServiceLineProposed(**other, **parties, **offer, holder_id=None))
     story.tell(line.ServiceLineDeclined(**other, by="startup", reason="too dear"))

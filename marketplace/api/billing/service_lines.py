@@ -33,7 +33,7 @@ PATH: Final = "/v1/service-lines"
 
 @post("/", summary="Propose a service line")
 async def propose(command: Commanded, data: JSONBody[ProposeServiceLineBody]) -> Response[ReceiptBody]:
-    """Offer, as a grant's provider, to work for its startup at a price per hour."""
+    """Offer work for a grant's startup, as its provider."""
     receipt = await propose_service_line(
         command.handler,
         command.context,
@@ -41,6 +41,7 @@ async def propose(command: Commanded, data: JSONBody[ProposeServiceLineBody]) ->
         name=data.name,
         price_usd_per_hour=data.price_usd_per_hour,
         hours=data.hours,
+        workers=data.workers,
     )
     return command.answer_created(receipt, PATH)
 
@@ -52,13 +53,13 @@ async def propose(command: Commanded, data: JSONBody[ProposeServiceLineBody]) ->
     opt={"scope": "mandates:approve"},
 )
 async def approve(command: Commanded, service_line_id: FromPath[str]) -> Response[ReceiptBody]:
-    """Approve, as the holder of the grant's equity, the equity part of a service line's cost."""
+    """Approve its equity part, as the holder of the grant's equity."""
     return command.answer(await approve_service_line(command.handler, command.context, service_line_id))
 
 
 @post("/{service_line_id:str}/agree", status_code=200, summary="Agree on a service line")
 async def agree(command: Commanded, service_line_id: FromPath[str]) -> Response[ReceiptBody]:
-    """Agree, as the startup, so that hours may be worked. Sets aside what all of them cost."""
+    """Agree, as the startup. Sets aside what all hours cost."""
     return command.answer(await agree_service_line(command.handler, command.context, service_line_id))
 
 
@@ -66,7 +67,7 @@ async def agree(command: Commanded, service_line_id: FromPath[str]) -> Response[
 async def decline(
     command: Commanded, service_line_id: FromPath[str], data: JSONBody[DeclineServiceLineBody]
 ) -> Response[ReceiptBody]:
-    """Decline a proposal as startup or holder, or withdraw it as its provider."""
+    """Decline it as startup or holder, or withdraw it as provider."""
     receipt = await decline_service_line(command.handler, command.context, service_line_id, reason=data.reason)
     return command.answer(receipt)
 

@@ -35,7 +35,14 @@ By = Literal["startup", "provider", "holder", "platform"]
 
 
 async def propose_service_line(
-    handler: Handler, context: Context, grant_id: str, *, name: str, price_usd_per_hour: Decimal, hours: Decimal
+    handler: Handler,
+    context: Context,
+    grant_id: str,
+    *,
+    name: str,
+    price_usd_per_hour: Decimal,
+    hours: Decimal,
+    workers: int,
 ) -> Receipt:
     """Offer, as a grant's provider, to work for its startup at a price per hour.
 
@@ -60,6 +67,7 @@ async def propose_service_line(
             name=name,
             price_usd_per_hour=price_usd_per_hour,
             hours=hours,
+            workers=workers,
         )
         await unit.decide(SERVICE_LINE, line_id, command)
 

@@ -6,14 +6,16 @@ Invariants:
     1. It is agreed on once. If the holder of the grant's equity is not the provider, the holder approves first.
     2. A reading (source, id) counts once; the same id with other content is a conflict, never an edit.
     3. Counted hours never exceed the agreed ones. Each reading counts in one statement period, the one it ends in.
-    4. Once the grant's spans were copied to the service line, nothing outside of them counts, even if a caller states
+    4. A reading counts at most the hours that the agreed number of workers has in its interval, and all readings
+       together what they had since the agreement.
+    5. Once the grant's spans were copied to the service line, nothing outside of them counts, even if a caller states
        older spans (ADR 8).
 
 Answers in order, per reading: duplicate · conflict (reading_exists) · rejected (a fault) · accepted.
 
 Faults in order: time_naive · span_empty · seconds_not_whole · not_a_number · amount_not_positive · amount_too_large ·
 amount_too_precise · outside_grant · before_agreement · from_the_future · service_line_closed · interval_too_long ·
-hours_above_agreement · readings_exhausted.
+hours_above_agreement · hours_above_time · readings_exhausted.
 
 Refusals in order: service_line_unknown · service_line_exists · not_a_number · amount_not_positive · amount_too_large ·
 amount_too_precise · service_line_<status> · approval_missing · amount_too_large · readings_missing ·
@@ -22,7 +24,7 @@ readings_too_many · reading_unknown · reading_voided, then, for a correction, 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, Literal
 
@@ -45,7 +47,7 @@ from events.service_line import (
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
-from marketplace.core.money import ZERO, require_hours, require_price
+from marketplace.core.money import SECONDS_PER_HOUR, ZERO, require_hours, require_price
 from marketplace.domain.billing.service_line_commands import (
     AgreeServiceLine,
     ApproveServiceLine,
@@ -167,10 +169,10 @@ def _find_fault(reading: HoursReading, known: Spans, at: datetime, state: Servic
         )
     settled = "the grant is fully settled; readings can only be lowered or voided"
     closed = Refusal("service_line_closed", settled) if state.status == "closed" else None
-    return find_late_fault(start, end, at, closed) or _find_excess(reading, state)
+    return find_late_fault(start, end, at, closed) or _find_excess(reading, at, state)
 
 
-def _find_excess(reading: HoursReading, state: ServiceLine) -> Refusal | None:
+def _find_excess(reading: HoursReading, at: datetime, state: ServiceLine) -> Refusal | None:
     agreed = state.terms
     if state.hours + reading.hours > agreed.hours:
         return Refusal(
@@ -178,6 +180,18 @@ def _find_excess(reading: HoursReading, state: ServiceLine) -> Refusal | None:
             f"{state.hours} of {agreed.hours} hours are already reported, too many for {reading.hours} more; agree on"
             " another service line for the rest",
         )
+    workers = state.proposed.workers
+    for hours, since, until in (
+        (reading.hours, reading.start, reading.end),
+        (state.hours + reading.hours, agreed.at, at),
+    ):
+        if hours > workers * Decimal((until - since) // timedelta(seconds=1)) / SECONDS_PER_HOUR:
+            return Refusal(
+                "hours_above_time",
+                f"the agreed number of workers is {workers}; they cannot work {hours} hours from"
+                f" {render_instant(since)} to {render_instant(until)}. Report what was worked, or agree on another"
+                " service line with more workers",
+            )
     if len(state.readings) >= KEPT_MAX:
         return Refusal(
             "readings_exhausted", f"a service line has at most {KEPT_MAX} readings; agree on another service line"

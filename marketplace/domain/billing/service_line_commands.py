@@ -28,6 +28,7 @@ class ProposeServiceLine(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     price_usd_per_hour: Decimal
     hours: Decimal
+    workers: int
 
 
 class ApproveServiceLine(msgspec.Struct, frozen=True, kw_only=True):

@@ -36,6 +36,7 @@ service_lines: Final = define(
     text("name"),
     exact("price_usd_per_hour"),
     exact("hours"),
+    whole("workers"),
     text("status"),
     text("declined_by", null=True),
     text("reason", null=True),

@@ -348,6 +348,7 @@ class ServiceLineView(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     price_usd_per_hour: Decimal
     hours: Decimal
+    workers: int
     hours_worked: Decimal
     status: str
     declined_by: str | None

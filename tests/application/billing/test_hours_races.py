@@ -40,7 +40,7 @@ class Stage:
         async with market.worker():
             self.grant = await market.award(trade)
         self.trade, self.start, self.id = trade, self.grant.issued.start, self.grant.issued.grant_id
-        terms = {"name": "tuning", "price_usd_per_hour": Decimal(1), "hours": Decimal(500)}
+        terms = {"name": "tuning", "price_usd_per_hour": Decimal(1), "hours": Decimal(500), "workers": 2}
         provider, startup = market.context(trade.provider), market.context(trade.startup)
         receipt = await service_lines.propose_service_line(market.handler, provider, self.id, **terms)
         self.line_id = receipt.id

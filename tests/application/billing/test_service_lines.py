@@ -45,6 +45,7 @@ class Work:
             name="optimisation work",
             price_usd_per_hour=Decimal(price),
             hours=Decimal(hours),
+            workers=2,
         )
         self.line_id = receipt.id
         return receipt.id

@@ -51,7 +51,7 @@ async def test_hours_of_work_are_no_way_around_the_limit_of_those_to_whom_they_a
         await market.until("auction", trade.auction, "completed")
         grant_id = (await market.state("order", order_id)).grant_id
         market.clock.at = (await market.state("grant", grant_id)).issued.start
-        more = {"name": "work", "price_usd_per_hour": Decimal(500), "hours": Decimal(40)}
+        more = {"name": "work", "price_usd_per_hour": Decimal(500), "hours": Decimal(40), "workers": 1}
         line = await service_lines.propose_service_line(
             market.handler, market.context(trade.provider), grant_id, **more
         )

@@ -146,6 +146,7 @@ async def agree_on_work(market, trade, grant):
         name="migration",
         price_usd_per_hour=Decimal(180),
         hours=Decimal(20),
+        workers=1,
     )
     await service_lines.approve_service_line(market.handler, market.context(trade.fund), line.id)
     await service_lines.agree_service_line(market.handler, market.context(trade.startup), line.id)

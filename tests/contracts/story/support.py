@@ -54,7 +54,7 @@ def _reading(word: str, hours: str) -> HoursReading:
 
 def tell_support(teller: Teller) -> None:
     """Agree on support for one grant and not for the other, and work."""
-    offer = {"name": "engineering support", "price_usd_per_hour": _PRICE, "hours": _HOURS}
+    offer = {"name": "engineering support", "price_usd_per_hour": _PRICE, "hours": _HOURS, "workers": 2}
     other = {"service_line_id": _OTHER, "grant_id": FOLDING_GRANT}
     declined = ServiceLineDeclined(**other, by="startup", reason="no help is needed there")
     teller.tell("2026-03-17T01:00", NORTHFJORD, ServiceLineProposed(**_NAMED, **_PARTIES, **offer, holder_id=None))

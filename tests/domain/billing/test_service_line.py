@@ -82,6 +82,7 @@ FAULTS = [
     ("outside_grant", reading(end=hour(21))),
     ("from_the_future", reading(end=hour(16))),
     ("hours_above_agreement", reading(hours=usd("20.0001"))),
+    ("hours_above_time", reading(hours=usd("18.0001"))),
 ]
 
 
@@ -128,6 +129,15 @@ def test_a_reading_counts_once_whatever_its_report_says():
 def test_one_bad_reading_harms_no_other_and_what_is_left_is_counted_down():
     readings = (reading(), reading(reading_id="r2", hours=usd(17)), reading(reading_id="r3", hours=usd("16.5")))
     Given(SERVICE_LINE, *RUNS).when(report(*readings)).then(reported(readings[0], readings[2]))
+
+
+def test_workers_have_no_more_hours_than_the_time_since_the_agreement():
+    """Overlapping readings counted thousands of hours of work within two days."""
+    alone = (msgspec.structs.replace(PROPOSED, workers=1), *RUNS[1:])
+    readings = [reading(reading_id=f"r{number}", hours=usd(2)) for number in range(3)]
+    Given(SERVICE_LINE, *alone).when(report(*readings)).then(reported(*readings[:2]))
+    answers = answer_hours(report(*readings), SERVICE_LINE.fold(alone))
+    assert answers[2][0].code == "hours_above_time"
 
 
 def test_hours_count_in_the_period_in_which_they_end():

@@ -24,6 +24,7 @@ class LineSteps:
                 name="support",
                 price_usd_per_hour=Decimal(self.random.choice(["0.333333", "20", "45.5"])),
                 hours=Decimal(self.random.randint(1, 400_000)).scaleb(-4),
+                workers=self.random.randint(1, 12),
             )
             if self.random.random() < 0.7:
                 equity, provider = state.issued.equity, state.issued.provider_id

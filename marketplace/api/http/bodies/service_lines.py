@@ -1,6 +1,6 @@
 """Bodies of service lines."""
 
-from events.service_line import HoursReading, UsdPerHour
+from events.service_line import HoursReading, UsdPerHour, Workers
 from events.types import Hours, Id, Name, Text
 from events.usage import ReadingId, SourceName
 from marketplace.api.http.bodies import Body
@@ -13,13 +13,15 @@ class ProposeServiceLineBody(Body, frozen=True, kw_only=True):
         grant_id: The grant.
         name: The work, such as engineering support.
         price_usd_per_hour: The price of an hour, at most 6 decimal places.
-        hours: The most hours that may be worked, at most 4 decimal places.
+        hours: The most hours, at most 4 decimal places.
+        workers: Most people at work at a time.
     """
 
     grant_id: Id
     name: Name
     price_usd_per_hour: UsdPerHour
     hours: Hours
+    workers: Workers
 
 
 class DeclineServiceLineBody(Body, frozen=True, kw_only=True):
