@@ -148,6 +148,10 @@ def quarter_book(seed):
     return Book(24, 3, (Pool("p", 8),), lots, tuple(orders))
 
 
+def quarters(pick, low, high):
+    return Decimal(pick.randint(low, high)) / 4
+
+
 def is_better(found, other):
     """Tell whether the first aims that differ are better in `other`."""
     for mine, theirs in zip(found, other, strict=True):
@@ -180,6 +184,28 @@ def test_identical_days_have_one_price_that_some_bid_would_pay():
     rejected = [order(f"out{at}", 4, 10, (0, 0), value="2.4") for at in range(3)]
     published = Published(made := book(*long, *rejected, lots=asks), clear(made, seed=1))
     assert set(published.prices) == {Fraction(12, 5)}
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_identical_periods_have_identical_prices(seed):
+    """The same lots over all periods, orders for the whole horizon, and the same orders for each single period."""
+    pick = random.Random(seed)
+    days = pick.randint(2, 6)
+    lots = tuple(
+        (f"l{at}", pick.randint(1, 6), 0, days, str(quarters(pick, 4, 16))) for at in range(pick.randint(1, 3))
+    )
+    long = [
+        order(f"o{at}", pick.randint(1, 4), days, (0, 0), value=str(quarters(pick, 4, 28)))
+        for at in range(pick.randint(1, 4))
+    ]
+    daily = [(pick.randint(1, 3), str(quarters(pick, 4, 28))) for _ in range(pick.randint(0, 4))]
+    same = [
+        order(f"d{day}_{at}", nodes, 1, (day, day), value=value)
+        for day in range(days)
+        for at, (nodes, value) in enumerate(daily)
+    ]
+    published = Published(made := book(*long, *same, lots=lots, periods=days), clear(made, seed=1))
+    assert len(set(published.prices)) == 1
 
 
 def test_nobody_pays_more_than_an_idle_node_asks():

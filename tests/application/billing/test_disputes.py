@@ -5,9 +5,12 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
+from events.service import STANDARD_SERVICE
 from events.statement import Reference, StatementAccepted
 from marketplace.application.billing import disputes, statements
+from marketplace.application.delivery.grants import terminate_grant
 from marketplace.core.errors import Conflict, Refusal
 from marketplace.domain.billing.dispute import ANSWER, DECISION
 from marketplace.domain.billing.statement_chain import name_adjustment
@@ -134,6 +137,29 @@ async def test_silence_after_a_counter_offer_accepts_it(argument, side):
     await argument.answer(side, 25 * DAY)
     await argument.wait(ANSWER)
     await argument.end(25 * DAY, "silence")
+
+
+@pytest.mark.parametrize("ends_by", ["silence", "undecided"])
+async def test_a_run_whose_notice_reaches_to_its_end_is_paid_in_full_though_its_startup_uses_nothing(ends_by):
+    market = Market(MemoryLog())
+    market.service = replace(STANDARD_SERVICE, notice_hours_min=42 * 24)
+    trade = await market.trade()
+    async with market.worker():
+        run = Argument(market, trade, await market.award(trade))
+        for side in ("startup", "provider"):
+            early = {"at": run.grant.end - timedelta(hours=1), "reason": "it is not needed"}
+            with pytest.raises(Refusal) as refused:
+                await terminate_grant(market.handler, run.context(side), run.grant.issued.grant_id, **early)
+            assert refused.value.code == "notice_too_short"
+        await market.deliver(run.grant, 30)
+        await run.state_first()
+        await run.dispute(0)
+        await run.answer("provider")
+        if ends_by == "undecided":
+            await run.answer("startup")
+            await run.refer("startup")
+        await run.wait(DECISION if ends_by == "undecided" else ANSWER)
+        await run.end(FULL, ends_by)
 
 
 async def test_what_a_side_concedes_is_paid_or_dropped_at_once_and_for_ever(argument):
