@@ -9,7 +9,7 @@ from msgspec import structs
 from marketplace.application.equity.consents import carry_out
 from marketplace.application.equity.vesting import count_accepted, exercise, hand_over, vest
 from marketplace.application.steps.access import require_decider, require_parties
-from marketplace.core.ids import derive_id
+from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.programme_commands import (
@@ -152,9 +152,12 @@ async def _attest(
     require_decider(context)
 
     async def work(unit: UnitOfWork) -> None:
-        party_id = unit.context.party_id
-        related = frozenset() if party_id is None else (await unit.load(REGISTER, REGISTER_ID)).list_group(party_id)
-        await unit.decide(ISSUER, command.issuer_id, structs.replace(command, related_ids=related))
+        party_id, register = unit.context.party_id, await unit.load(REGISTER, REGISTER_ID)
+        related = frozenset() if party_id is None else register.list_group(party_id)
+        named = structs.replace(command, related_ids=related)
+        if not isinstance(named, AttestMilestone):
+            named = structs.replace(named, insider_ids=register.list_group(rename_id("pty", command.issuer_id)))
+        await unit.decide(ISSUER, command.issuer_id, named)
 
     return await carry_out(handler, context, command.issuer_id, work, allows=allows)
 

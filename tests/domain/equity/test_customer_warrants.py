@@ -700,6 +700,17 @@ def test_a_mean_of_more_than_four_times_the_independent_price_is_not_independent
     assert (found.price_usd, found.is_independent) == (price, is_independent)
 
 
+def test_what_affiliates_of_the_company_paid_is_no_price_that_a_first_one_is_near_to():
+    """A round of the company's own affiliate at 600 let a recorder begin at 600, where a stranger had paid 1.25."""
+    marks = tuple(
+        PriceMark(Fraction(price), "a round", {buyer: Fraction(100)}, company_shares=Fraction(200))
+        for price, buyer in ((Decimal("1.25"), ENGINEER), (600, AFFILIATE))
+    )
+    state = dataclasses.replace(BASE, price_marks=marks)
+    refused(state, observe(600, insider_ids=frozenset({AFFILIATE})), "observation_far_off")
+    assert decide(state, observe("1.25", insider_ids=frozenset({AFFILIATE}))) != state
+
+
 @pytest.mark.parametrize("earlier", [(), (observe(12, TODAY - timedelta(days=31), recorder_id=None),)])
 def test_a_first_price_and_one_after_a_gap_are_near_what_others_paid(earlier):
     """A recorder began at 600 where the fund had paid 1.25, and a target that the fund agreed to was met at once."""

@@ -74,6 +74,7 @@ class ObservePrice(msgspec.Struct, frozen=True, kw_only=True):
         recorder_id: Who records it; None: the platform.
         at: Now.
         related_ids: Parties that firm relations connect with the recorder.
+        insider_ids: Parties that firm relations connect with the company.
     """
 
     issuer_id: str
@@ -84,6 +85,7 @@ class ObservePrice(msgspec.Struct, frozen=True, kw_only=True):
     recorder_id: str | None
     at: Instant
     related_ids: frozenset[str] = frozenset()
+    insider_ids: frozenset[str] = frozenset()
 
 
 class CorrectPrice(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +100,7 @@ class CorrectPrice(msgspec.Struct, frozen=True, kw_only=True):
         reason: Why.
         recorder_id: Who corrects it; None: the platform.
         related_ids: Parties that firm relations connect with the recorder.
+        insider_ids: Parties that firm relations connect with the company.
     """
 
     issuer_id: str
@@ -108,6 +111,7 @@ class CorrectPrice(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     recorder_id: str | None
     related_ids: frozenset[str] = frozenset()
+    insider_ids: frozenset[str] = frozenset()
 
 
 ProgrammeCommand = OpenProgramme | AddProgrammeGrant | StatePurchases | NamePriceSource | ObservePrice | CorrectPrice

@@ -329,7 +329,8 @@ def _require_near(command: ObservePrice | CorrectPrice, state: Issuer, source: P
     if not known:
         if source.latest is not None:
             known[f"of {source.latest.day}"] = source.prices[source.latest.day][0]
-        interested = frozenset({state.formed.party_id, command.recorder_id, *command.related_ids})
+        own = {state.formed.party_id, *command.insider_ids}
+        interested = frozenset({*own, command.recorder_id, *command.related_ids})
         independent = find_independent_price(state, interested, command.day)
         if independent is not None:
             known["that others paid or the platform recorded"] = independent
