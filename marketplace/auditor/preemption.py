@@ -226,25 +226,25 @@ class Preemption:
             stock = sum(measure_stock(company, issuer.holdings).values(), Fraction(0))
             is_small, harmed = bought * 10 <= stock + bought, investors
             is_small &= not self._is_below_preference(body, find_strike(body))
+        elif name in _COUNTED:
+            harmed = investors if self._is_below(body, now) else set()
         elif is_redeemed:
-            harmed, is_small = investors, name in _COUNTED and self._is_little(body, now)
+            harmed = investors
         else:
             harmed = {each for each in investors if self._pays_less(issuer_id, _read_terms(name, body), each)}
             harmed |= self._list_outweighed(name, body, bodies, now) & investors
         heard = self.refusals.hear(issuer_id, weights, harmed, now, is_small=is_small)
         self.refusals.heard[made["proposal_id"]] = heard
 
-    def _is_little(self, counted: Body, now: datetime) -> bool:
-        """Return whether the warrants that count purchases buy a tenth of the stock at most, at their preference."""
-        issuer_id = counted["issuer_id"]
-        company, issuer = self.votes.gains.find_company(issuer_id), self.votes.equity.issuers.get(issuer_id, Issuer())
-        bought = Fraction(0)
-        for right, shares in self.votes.list_live(counted, now):
-            ratio = company.find_ratio("stock", right.issued["class_id"])
-            if self._is_below_preference(right.issued, right.find_price(company) * ratio):
-                return False
-            bought += shares * ratio
-        return bought * 10 <= sum(measure_stock(company, issuer.holdings).values(), Fraction(0)) + bought
+    def _is_below(self, counted: Body, now: datetime) -> bool:
+        """Return whether a warrant that counts purchases costs less than its share gets before common stock."""
+        company = self.votes.gains.find_company(counted["issuer_id"])
+        rights = [right for right, _ in self.votes.list_live(counted, now)]
+        ratios = [company.find_ratio("stock", each.issued["class_id"]) for each in rights]
+        return any(
+            self._is_below_preference(each.issued, each.find_price(company) * ratio)
+            for each, ratio in zip(rights, ratios, strict=True)
+        )
 
     def _is_below_preference(self, warrant: Body, price: Fraction) -> bool:
         """Return whether a share gets more before common stock than a warrant pays for it, in USD."""

@@ -63,12 +63,14 @@ class Issue(NamedTuple):
             stock than it costs: then few of them may take all of a sale.
         takers: The company, who gets it, and all who are related to them.
         outweighed: The investors to whom it is large.
+        fulfils: Whether by it only warrants vest that investors could refuse before, at no less than the preference.
     """
 
     terms: PrincipalTerms | None
     takers: frozenset[str]
     shares: Fraction | None = None
     outweighed: frozenset[str] = frozenset()
+    fulfils: bool = False
 
 
 class Hearing(NamedTuple):
@@ -104,7 +106,12 @@ def hear(issuer: Issuer, issue: Issue, investors: Collection[str], at: datetime)
 
 
 def list_harmed(issuer: Issuer, issue: Issue, investors: Collection[str]) -> set[str]:
-    """Return the investors that an issue may take from: all if it has no price, else whom it undercuts or outweighs."""
+    """Return the investors that an issue may take from: all if it has no price, else whom it undercuts or outweighs.
+
+    None where it fulfils what they agreed to: then nobody who bears little stops what a customer has paid for.
+    """
+    if issue.fulfils:
+        return set()
     undercut = {each for each in investors if issue.terms is None or undercuts_paid(issuer, issue.terms, each)}
     return undercut | issue.outweighed.intersection(investors)
 

@@ -627,20 +627,15 @@ def _count_purchases(event: IssuerProgrammeGrantAdded | IssuerPurchasesStated, s
     if setting.asked is not None:
         return asked._replace(offered=dict.fromkeys(sorted(set(others) - setting.asked), 1))
     takers = setting.related.union(*(setting.register.list_group(each) for each in holders))
-    issue = Issue(None, takers, _count_counting(counting, setting))
+    issue = Issue(None, takers, fulfils=all(_costs_preference(each, setting.issuer) for each in counting))
     apart, weights, share = hear(setting.issuer, issue, others, setting.at)
     return asked._replace(holders=(*asked.holders, *apart), offered=weights, share=share)
 
 
-def _count_counting(warrants: Sequence[Warrant], setting: Setting) -> Fraction | None:
-    """Return the shares, as converted, that warrants still buy; None if one pays less than a share's preference."""
-    shares = Fraction(0)
-    for each in warrants:
-        stock_class = setting.issuer.classes[each.issued.class_id]
-        if find_preference(stock_class) > min((one.price_usd or 0 for one in each.tranches), default=0):
-            return None
-        shares += each.shares_outstanding * stock_class.conversion_ratio
-    return shares
+def _costs_preference(warrant: Warrant, issuer: Issuer) -> bool:
+    """Return whether every tranche of a warrant costs at least what its share gets before common stock."""
+    prices = (each.price_usd or Fraction(0) for each in warrant.tranches)
+    return find_preference(issuer.classes[warrant.issued.class_id]) <= min(prices, default=Fraction(0))
 
 
 def _name_source(event: IssuerPriceSourceNamed, _: Setting) -> Asked:
@@ -868,6 +863,12 @@ _SOLD: Final = (
     " warrant, and to nothing that undercuts"
     " it or is large to it; or to no such act at all, if all whose refusals stand bear more than a tenth"
 )
+_STATED: Final = (
+    f"{DECIDE_WITHIN.days} days, then the proposal lapses. An investor here that does not refuse within"
+    f" {WAIVED_AFTER.days} days agrees; the act may be refused until it is carried out. It fails only if those who"
+    " refuse bear more than a tenth of what all investors paid or hold; where a warrant costs less than the preference"
+    f" of its share, at any refusal. A refusal stands for {REFUSED_FOR.days} days, unless the investor takes it back"
+)
 SHARES_BOUGHT_MIN: Final = 100
 """With fewer shares than this, rounding down takes more than a hundredth of an instrument."""
 _PROTECTED: Final = "each holder of stock that is protected against so low a price"
@@ -1076,7 +1077,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         " before, the same parties as for stated purchases",
         _NONE,
         _add_grant,
-        _SOLD,
+        _STATED,
     ),
     IssuerPurchasesStated: Right(
         "purchases",
@@ -1086,7 +1087,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         " investors may refuse",
         _NONE,
         _count_purchases,
-        _SOLD,
+        _STATED,
     ),
     IssuerPriceSourceNamed: Right(
         "price_source",

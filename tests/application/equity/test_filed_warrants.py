@@ -502,6 +502,28 @@ async def test_an_investor_refuses_purchases_elsewhere_that_would_vest_a_large_w
     assert "pro_rata" in {kind for kind, *_ in silent}
 
 
+async def test_few_investors_stop_no_purchases_of_a_large_warrant(deal):
+    """One small investor refused what a customer had paid, and its refusal stood for half a year."""
+    market = deal.market
+    large, small = await market.party("Large", "fund", usd=1_000_000), await market.party("Small", "fund", usd=50_000)
+    await hold_stock(deal, large, 100_000, 5)
+    await hold_stock(deal, small, 5_000, 5)
+    await deal.issue(200_000_000, "0.01", by_payment(200_000_000, 1_000_000_000))
+    for usd in (400_000_000, 600_000_000):
+        proposal_id = await consents.find_proposal(market.handler, await deal.state(usd))
+        asked = {each.electorate for each in (await market.state("proposal", proposal_id)).made.consents}
+        assert f"holder/{small}" not in asked, "its silence agrees, though its refusal stands"
+        await consents.refuse(market.handler, market.context(small), proposal_id, reason="nobody paid")
+        for party in (deal.customer, large):
+            await vote(market, party, proposal_id)
+        market.clock.at += timedelta(days=8)
+        await consents.carry_out_waived(market.handler, market.context(), proposal_id)
+        assert (await market.state("proposal", proposal_id)).status == "effective"
+    assert await deal.count_vested() == 200_000_000
+    for part in (OfferedParts, CountedVotes):
+        assert await find_faults(part, market.log) == []
+
+
 async def hold_stock(deal, party, shares, usd):
     """Let a party buy common stock of the vendor, so that it is an investor."""
     if party not in (await deal.market.state("issuer", deal.issuer)).stakeholders:
