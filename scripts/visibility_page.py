@@ -6,14 +6,12 @@ from typing import Any, Final
 
 from litestar.routes import HTTPRoute
 
-from events.registry import AGGREGATES, EVENT_TYPES, list_tags
+from events.registry import AGGREGATES, list_tags
 from marketplace.api.application import ROUTERS
 from marketplace.api.http.clock import ROUTER as CLOCK
 from marketplace.api.http.document import name_operation
 from marketplace.api.http.visibility import FAMILIES, RULES, Readers, Visibility, find_readers
-from marketplace.domain.equity.information import LIMITED, WHOLE
-from marketplace.projections.engine.projection import tags_of
-from marketplace.projections.feed.visibility import COSTS, FOUNDING, LOG, NAMES, PARENTS, PLATFORM, PUBLIC
+from marketplace.projections.feed.told import list_event_readers
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "who-sees-what.md"
 _HEAD: Final = """# Who sees what
@@ -104,38 +102,7 @@ def _name(rule: Visibility[Any]) -> str:
 
 
 def _render_event(tag: str, kind: str) -> str:
-    return f"| `{tag}` | `{FAMILIES[kind]}:read` | {'; '.join(list_event_readers(tag, kind))} |"
-
-
-def list_event_readers(tag: str, kind: str) -> Iterator[str]:
-    """Yield who sees events of a type."""
-    if tag in PUBLIC:
-        yield "everybody, but not whose event it was" if tag in LOG else "everybody"
-        return
-    if tag in PLATFORM:
-        yield "the platform only"
-        return
-    members = EVENT_TYPES[tag].__struct_fields__
-    named = [name for name in NAMES if name in members]
-    named += ["equity.holder_id"] if "equity" in members else []
-    named += ["reseller_id"] if "reseller_id" in members else []
-    named += ["consents"] if tag == "proposal.made.v1" else []
-    named += ["attester_id"] if tag == "issuer.warrant_issued.v1" else []
-    if named:
-        yield f"parties named as {_list(named)}"
-    parent = PARENTS.get(kind)
-    if kind in {"usage", "statement"}:
-        yield "the parties of its grant"
-    elif kind != "register" and tag not in FOUNDING:
-        yield f"the parties of the {kind.replace('_', ' ')}"
-    if parent in members and kind not in {"usage", "statement"}:
-        yield f"the parties of the {parent.removesuffix('_id')} that it names"
-    if tag in tags_of(*COSTS):
-        yield "not a startup that uses the grant by transfer"
-    if tag in tags_of(*LIMITED):
-        yield "holders of the issuer's equity, limited by their information rights"
-    if tag in tags_of(*WHOLE):
-        yield "holders whose information rights are `full`"
+    return f"| `{tag}` | `{FAMILIES[kind]}:read` | {'; '.join(list_event_readers(tag))} |"
 
 
 def _list(names: tuple[str, ...] | list[str]) -> str:

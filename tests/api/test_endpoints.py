@@ -1,11 +1,13 @@
 """Every endpoint, in one story: who is answered what. A route without a row fails the test."""
 
 import re
+from collections import defaultdict
 
 from marketplace.api.http.examples import DAY, load_examples
 from marketplace.core.ids import rename_id
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog
+from marketplace.projections.feed.told import list_events
 from tests.api import (
     rows_accounts,
     rows_bonds,
@@ -24,6 +26,7 @@ from tests.api.client_tour import tour
 from tests.api.documented import Documented, read_document
 from tests.api.rows import Row, World, play
 from tests.api.stage import Stage, get_id, open_stage
+from tests.api.test_rights_of_routes import ROWS
 
 STORY: tuple[Row, ...] = (
     *rows_supply.ROWS,
@@ -113,16 +116,39 @@ async def add_spares(world: World, row: Row) -> None:
         ids["key"] = next(key["key_id"] for key in keys if key["name"] == "reader")
 
 
-async def tell(stage: Stage) -> tuple[World, Documented]:
-    """Play every row, and hold each answer against the document."""
+async def tell(stage: Stage) -> tuple[World, Documented, dict[int, str]]:
+    """Play every row, hold each answer against the document, and return the path of the command at each sequence."""
     world = await prepare(stage)
     documented = Documented(await read_document(stage.admin), lambda: world.today)
     for client in world.clients.values():
         client.event_hooks["response"].append(documented.hear)
+    commands = {}
     for row in STORY:
         await add_spares(world, row)
-        await play(world, row)
-    return world, documented
+        answer = (await play(world, row)).answer
+        if row.method != "GET" and "commit-seq" in answer.headers:
+            commands[int(answer.headers["commit-seq"])] = row.route[1].replace("{}", "*")
+    return world, documented, commands
+
+
+async def find_untold(stage: Stage, commands: dict[int, str]) -> dict[str, set[str]]:
+    """Return what those commands recorded by which nobody is told whom their row of the table of rights names.
+
+    A command that changed nothing is left out.
+    """
+    recorded: dict[str, set[str]] = defaultdict(set)
+    caused, after = {}, 0
+    while items := (await stage.admin.get("/v1/events", params={"after": after, "limit": 500})).json()["items"]:
+        after = items[-1]["sequence"]
+        for item in items:
+            caused[item["sequence"]] = item["event"]["correlationid"]
+            recorded[item["event"]["correlationid"]].add(item["event"]["data"]["type"])
+    acts = {path: recorded[caused[sequence]] for sequence, path in commands.items() if ROWS.get(path, "key") != "key"}
+    return {
+        path: types
+        for path, types in acts.items()
+        if types != {"command.recorded.v1"} and not types & {*list_events(ROWS[path])}
+    }
 
 
 async def send_other_examples(world: World, documented: Documented) -> None:
@@ -140,7 +166,9 @@ async def send_other_examples(world: World, documented: Documented) -> None:
 
 async def test_every_endpoint_answers_each_caller(jetstream_log: JetStreamLog, database_url: str):
     async with open_stage(jetstream_log, database_url, worker=True, embedded=True) as stage:
-        world, documented = await tell(stage)
+        world, documented, commands = await tell(stage)
+        assert len({*commands.values()} & ROWS.keys()) > len(ROWS) // 2
+        assert await find_untold(stage, commands) == {}
         assert not documented.faults, "\n".join(f"{name}: {fault}" for name, fault in documented.faults.items())
         assert len(documented.checked) > 200
         assert load_examples(DAY) == documented.examples.found, "run scripts/request_examples.py"

@@ -5,6 +5,8 @@ import re
 from marketplace.api.application import ROUTERS
 from marketplace.api.http import clock, operation
 from marketplace.domain.equity.rights import list_rights
+from marketplace.projections.feed.told import list_events, tell
+from marketplace.projections.feed.visibility import PLATFORM
 
 BY_EVENTS = ("/v1/issuers", "/v1/instruments", "/v1/proposals")
 """Their rows are found by the events that they record: `tests/domain/equity/test_rights.py` asks for each."""
@@ -152,3 +154,14 @@ def test_every_row_beside_equity_is_of_a_command_or_follows_from_one():
     beside = set(names[names.index("company_act") + 1 :])
     assert beside == {*ROWS.values(), *FOLLOWING}
     assert not set(ROWS.values()) & set(FOLLOWING)
+
+
+def test_every_row_says_by_its_events_who_is_told():
+    """A party whose act waits, or is done, hears of it; only what is done to keys is not in the feed."""
+    rows = {right.name: list_events(right.name) for right in list_rights()}
+    assert {name for name, events in rows.items() if not events or PLATFORM.intersection(events)} == {"key"}
+    assert tell("key") == "nobody by the feed; each party reads its own keys"
+    assert tell("hold_release") == "`account.hold_released.v1`: parties named as `party_id`; the parties of the account"
+    assert tell("transfer").endswith(
+        "`holder_id_after`; the parties of the issuer; holders whose information rights are `full`"
+    )

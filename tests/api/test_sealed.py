@@ -66,7 +66,7 @@ def test_the_table_of_routes_says_what_the_story_of_endpoints_is_answered():
     same = {"equity.holder_id": "holder_id", "consents": "votes.party_id", "the parties of the issuer": "issuer_id"}
     same["the parties of its grant"] = "holder_id"
     for rule in RULES:
-        text = " ".join(visibility_page.list_event_readers(list_tags(rule.aggregate)[0], rule.aggregate))
+        text = " ".join(visibility_page.list_event_readers(list_tags(rule.aggregate)[0]))
         for name, member in same.items():
             text = text.replace(name, member)
         missing = [name for name in rule.parties if name not in text and name not in DERIVED]

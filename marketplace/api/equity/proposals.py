@@ -25,6 +25,7 @@ from marketplace.domain.equity.rights import list_rights
 from marketplace.execution.history import load_history
 from marketplace.projections.equity.cap_tables import list_stock_classes, show_waterfall
 from marketplace.projections.equity.proposals import Concerned, find_proposal, list_proposals
+from marketplace.projections.feed.told import tell
 from marketplace.projections.views.equity import ProposalView, RightsView, RightView, WaterfallView
 
 PATH: Final = "/v1/proposals"
@@ -163,9 +164,9 @@ ROUTER: Final = Router(
 
 @get("/", summary="Get the table of rights")
 async def get_rights(reader: Read) -> RightsView:
-    """Return who must agree before an act changes what someone owns, owes or was promised; for everybody."""
+    """Return who must agree before an act takes effect, and who is told of it."""
     del reader
-    rows = tuple(RightView(**right._asdict()) for right in list_rights())
+    rows = tuple(RightView(**right._asdict(), told=tell(right.name)) for right in list_rights())
     return RightsView(rights=rows, decide_within_days=DECIDE_WITHIN.days)
 
 

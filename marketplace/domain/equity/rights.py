@@ -211,7 +211,7 @@ def _list_sides(effects: Iterable[Event]) -> Iterable[str]:
             yield from (rename_id("pty", each) for each in (event.issuer_id, *buyers) if each is not None)
 
 
-_COMPANY_ACT: Final = "company_act"
+COMPANY_ACT: Final = "company_act"
 """The right behind what the company records about itself, which no row of the table names."""
 
 
@@ -1252,7 +1252,7 @@ def list_rights() -> tuple[StatedRight, ...]:
     """Return the whole table: acts on an issuer, every other act of a company, and what is beside equity."""
     acts = [StatedRight(*right[:5], silence=right.silence) for right in RIGHTS.values()]
     silence = Right._field_defaults["silence"]
-    other = StatedRight(_COMPANY_ACT, "anything else on the issuer", "company", "the company", _NONE, silence)
+    other = StatedRight(COMPANY_ACT, "anything else on the issuer", "company", "the company", _NONE, silence)
     return (*acts, other, *BESIDE_EQUITY)
 
 
@@ -1349,7 +1349,7 @@ def list_consents(setting: Setting, proposer_id: str) -> tuple[Consent, ...]:
         if right is None:
             follows = isinstance(event, CONSEQUENCES) or (passes and isinstance(event, IssuerStakeholderAdded))
             if isinstance(event, IssuerEvent) and not follows:
-                _ask(found, _COMPANY_ACT, _Group("company", {setting.company_id: 1}))
+                _ask(found, COMPANY_ACT, _Group("company", {setting.company_id: 1}))
             continue
         asked = right.who(event, setting)
         for holder_id in asked.holders:
@@ -1371,9 +1371,7 @@ def list_consents(setting: Setting, proposer_id: str) -> tuple[Consent, ...]:
 
 def gives_by_asking(consents: Iterable[Consent], party_id: str) -> bool:
     """Return whether a party that asks for an act gives by that an agreement which a row of the table asks it for."""
-    return any(
-        each.right != _COMPANY_ACT and party_id in {voter.party_id for voter in each.voters} for each in consents
-    )
+    return any(each.right != COMPANY_ACT and party_id in {voter.party_id for voter in each.voters} for each in consents)
 
 
 def list_mandated(effects: Iterable[Event]) -> frozenset[str]:

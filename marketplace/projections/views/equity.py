@@ -566,15 +566,16 @@ class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RightView(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the table of rights.
+    """A row of the table of rights.
 
     Attributes:
-        name: Its name, in the consents of a proposal.
+        name: Its name in consents.
         act: What is done.
         proposes: Who may propose it.
-        agrees: Who must agree before it takes effect.
-        unless: When some or all of them need not agree.
+        agrees: Who must agree.
+        unless: When they need not.
         silence: How long it may wait, and what silence means.
+        told: Whom the feed tells, and who may see it.
     """
 
     name: str
@@ -583,6 +584,7 @@ class RightView(msgspec.Struct, frozen=True, kw_only=True):
     agrees: str
     unless: str
     silence: str
+    told: str
 
 
 class RightsView(msgspec.Struct, frozen=True, kw_only=True):
