@@ -15,12 +15,15 @@ from typing import Final
 import httpx
 import msgspec
 
+from events.order import OrderTerms
 from marketplace.cli.demo.play import SEED, Play, name_mandate
 from marketplace.cli.demo.setup import set_up
 from marketplace.cli.scenario import load_scenario
 from marketplace.cli.scenario.market import Scenario
 from marketplace.client import MarketplaceClient, ProblemError
 from marketplace.core.errors import Unavailable
+from marketplace.core.horizon import Horizon
+from marketplace.domain.trading.order_terms import DAY, find_window
 from marketplace.embedded.folder import write_private
 
 STARTUP: Final = "protein"
@@ -130,26 +133,29 @@ async def hold_auctions(platform: MarketplaceClient, tell: Tell) -> None:
     seen: set[str] = set()
     while True:
         try:
-            waiting = {order.order_id async for order in platform.orders.list(status="open")}
-            if waiting - seen:
-                auction_id = await _open_auction(platform)
+            waiting = {order.order_id: order.terms async for order in platform.orders.list(status="open")}
+            if waiting.keys() - seen:
+                auction_id = await _open_auction(platform, [waiting[each] for each in waiting.keys() - seen])
                 tell(f"auction {auction_id} collects orders and locks in {LOCK_SECONDS} s")
                 status = await _wait_until_over(platform, auction_id)
                 tell(f"auction {auction_id} is {status}")
-                seen = waiting
+                seen = set(waiting)
         except (ProblemError, Unavailable, httpx.TransportError) as error:
             tell(f"no auction for now: {error}")
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def _open_auction(platform: MarketplaceClient) -> str:
+async def _open_auction(platform: MarketplaceClient, asked: list[OrderTerms]) -> str:
+    """Open an auction of days, or of hours if an order that is asked for fits no days."""
     now = (await platform.clock.get()).now
+    days = Horizon(_find_midnight(now) - DAY, DAY, AUCTION_DAYS)
+    is_daily = all(find_window(terms, days) is not None for terms in asked)
     return (
         await platform.auctions.open(
             locks_at=now + timedelta(seconds=LOCK_SECONDS),
-            horizon_start=_find_midnight(now) - timedelta(days=1),
-            period_hours=24,
-            periods=AUCTION_DAYS,
+            horizon_start=days.start,
+            period_hours=24 if is_daily else 1,
+            periods=AUCTION_DAYS if is_daily else AUCTION_DAYS * 24,
             seed=SEED,
         )
     ).id

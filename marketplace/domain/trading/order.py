@@ -13,7 +13,7 @@ Invariants:
 
 Refusals in order: order_unknown · order_exists · offers_missing · class_repeated · not_a_number ·
 amount_not_positive · amount_too_large · amount_too_precise · offer_empty · time_naive · window_reversed ·
-window_past · range_empty · sizes_too_many · pue_out_of_range · backstop_linked · backstop_equity ·
+window_past · duration_unsold · range_empty · sizes_too_many · pue_out_of_range · backstop_linked · backstop_equity ·
 instrument_unneeded · instrument_missing · mandates_missing · mandates_too_many · conversion_empty ·
 missing_convention · discount_whole · cap_below_commitment · note_too_short · warrant_too_short · consequence_missing ·
 expiry_past · security_too_short · stages_missing · value_out_of_bounds · order_too_small · bundle_fixed ·

@@ -36,8 +36,14 @@ PRINCIPAL_PRICE_USD_MAX = Decimal(25)
 """The most principal per GPU-hour, about twice the dearest public price of one. Compute at a price that nobody pays in
 money would buy any part of a company, and any vote."""
 DAY: Final = timedelta(days=1)
+NEAR_HOURS: Final = 96
+"""Hours of the horizon that hourly auctions sell."""
 SHORT_DAYS: Final = 182
 """Days of the horizon that daily auctions sell. What fits it takes no part in an auction of longer periods."""
+LONG_PERIOD_HOURS: Final = 120
+"""Hours of a period of the auctions that sell longer runs."""
+DURATIONS: Final = ((LONG_PERIOD_HOURS, SHORT_DAYS * 24), (24, NEAR_HOURS))
+"""What a run is a multiple of, in hours, and above how many hours; the longest first."""
 Window = tuple[int, int, int]
 """An order's duration, and its earliest and latest start, in periods of an auction."""
 
@@ -79,6 +85,7 @@ def require_terms(terms: OrderTerms, at: datetime) -> None:
     require_all(
         *(partial(_require_offer, offer, index, terms) for index, offer in enumerate(terms.offers)),
         partial(_require_window, terms, at),
+        partial(_require_duration, terms.duration_hours),
         partial(_require_wishes, terms),
     )
     require_all(partial(_require_equity, terms), partial(_require_expiry, terms, at), partial(_require_stages, terms))
@@ -100,6 +107,22 @@ def _require_window(terms: OrderTerms, at: datetime) -> None:
             "window_past",
             f"the latest start {render_instant(terms.start_latest)} has passed; it is {render_instant(at)}",
             pointer="/terms/start_latest",
+        )
+
+
+def _require_duration(hours: int) -> None:
+    """Refuse a run that no auction of the calendar sells: its periods make up no such length."""
+    step, shortest = next((rule for rule in DURATIONS if hours > rule[1]), (1, 1))
+    if hours % step:
+        shorter = max(hours - hours % step, shortest)
+        longer = hours - hours % step + step
+        raise Refusal(
+            "duration_unsold",
+            f"no auction sells a run of {hours} hours; let it last {shorter} or {longer}. Above {NEAR_HOURS} hours a"
+            f" run lasts whole days, and above {SHORT_DAYS} days a multiple of {LONG_PERIOD_HOURS} hours",
+            pointer="/terms/duration_hours",
+            shorter_hours=shorter,
+            longer_hours=longer,
         )
 
 

@@ -27,14 +27,14 @@ from marketplace.domain.trading.auction import AUCTION, Auction
 from marketplace.domain.trading.book.book import build_order
 from marketplace.domain.trading.mandate import MANDATE
 from marketplace.domain.trading.order import Order
-from marketplace.domain.trading.order_terms import SHORT_DAYS, find_window
+from marketplace.domain.trading.order_terms import LONG_PERIOD_HOURS, SHORT_DAYS, find_window
 from marketplace.domain.trading.quotable import refuse_horizon
 from marketplace.execution.follower import BEHIND_SECONDS_MAX, Follower
 from marketplace.execution.handler import Handler
 from marketplace.runtime.auctions.clearing import parse_order
 from marketplace.runtime.quotes.open_market import LoadOpen, OpenMarket
 from marketplace.runtime.quotes.prepared_books import SEED, LoadReliability, PreparedBooks
-from marketplace.runtime.scheduling.calendar import LONG_PERIOD_HOURS, LONG_PERIODS
+from marketplace.runtime.scheduling.calendar import LONG_PERIODS
 
 PREPARE_SECONDS: Final = 30.0
 """How often a process looks for horizons that have no book yet."""

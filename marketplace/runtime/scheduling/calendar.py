@@ -19,13 +19,12 @@ from typing import Final, Literal, NamedTuple
 from marketplace.application.trading.auctions import open_auction
 from marketplace.core.ids import derive_command_id
 from marketplace.core.instants import render_instant
-from marketplace.domain.trading.order_terms import SHORT_DAYS
+from marketplace.domain.trading.order_terms import LONG_PERIOD_HOURS, NEAR_HOURS, SHORT_DAYS
 from marketplace.execution.handler import Handler
 from marketplace.execution.unit_of_work import Context
 
 EPOCH: Final = datetime(2020, 1, 1, tzinfo=UTC)
 """From when the auctions of a rhythm are counted."""
-LONG_PERIOD_HOURS: Final = 120
 LONG_PERIODS: Final = 403
 SEED_MAX: Final = 2**31 - 1
 
@@ -58,7 +57,7 @@ RHYTHMS: Final = {
         offset=timedelta(0),
         lead=timedelta(hours=1),
         period_hours=1,
-        periods=96,
+        periods=NEAR_HOURS,
         indicative=timedelta(minutes=15),
         no_cancel=timedelta(minutes=5),
     ),

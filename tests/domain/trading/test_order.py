@@ -33,6 +33,7 @@ from marketplace.domain.trading.order import (
 )
 from marketplace.domain.trading.order_terms import (
     MANDATES_MAX,
+    NEAR_HOURS,
     OFFERS_MAX,
     compute_budget_hold,
     compute_cash_hold,
@@ -163,6 +164,7 @@ REFUSALS = [
     Row("time_naive", (), place(expires_at=NAIVE), "/terms/expires_at"),
     Row("window_reversed", (), place(start_latest=hour(9)), "/terms/start_latest"),
     Row("window_past", (), place(start_earliest=hour(-2), start_latest=NOW), "/terms/start_latest"),
+    Row("duration_unsold", (), place(duration_hours=97), "/terms/duration_hours"),
     Row("range_empty", (), place(nodes_min=3), "/terms/nodes_min"),
     Row("sizes_too_many", (), place(nodes=33, nodes_min=1), "/terms/nodes_step"),
     Row("pue_out_of_range", (), place(power_usage_effectiveness_max=usd("0.9")), WORST_PUE),
@@ -244,6 +246,8 @@ PRECEDENCE = [
     Row("time_naive", (), place(start_latest=NAIVE, instrument=None)),
     Row("window_reversed", (), place(start_latest=hour(-1))),
     Row("window_past", (), place(start_earliest=hour(-2), start_latest=NOW, instrument=None)),
+    Row("window_past", (), place(start_earliest=hour(-2), start_latest=NOW, duration_hours=97)),
+    Row("duration_unsold", (), place(duration_hours=97, nodes_min=3)),
     Row("amount_too_large", (), place(provider_reliability_min=usd("1.1")), "/terms/provider_reliability_min"),
     Row("amount_too_large", (), place(availability_min=usd("1.1")), "/terms/availability_min"),
     Row("amount_not_positive", (), place(renewable_share_min=usd("-0.1")), "/terms/renewable_share_min"),
@@ -271,6 +275,32 @@ def test_refuses(row):
 
 def test_places():
     Given(ORDER).when(place_order()).then(PLACED)
+
+
+@pytest.mark.parametrize(
+    ("hours", "shorter", "longer"),
+    [
+        (97, 96, 120),
+        (100, 96, 120),
+        (4_367, 4_344, 4_368),
+        (4_369, 4_368, 4_440),
+        (4_392, 4_368, 4_440),
+        (43_919, 43_800, 43_920),
+    ],
+)
+def test_a_run_that_no_auction_sells_is_refused_with_the_nearest_that_one_does(hours, shorter, longer):
+    def place_cash(duration_hours):
+        offers = (class_offer(equity_usd_per_gpu_hour=usd(0)),)
+        return place(offers=offers, instrument=None, mandate_ids=(), duration_hours=duration_hours)
+
+    with pytest.raises(Refusal) as refused:
+        ORDER.decide(place_cash(hours), None)
+    assert (refused.value.code, refused.value.facts) == (
+        "duration_unsold",
+        {"shorter_hours": shorter, "longer_hours": longer},
+    )
+    for each in (1, NEAR_HOURS - 1, shorter, longer):
+        assert ORDER.decide(place_cash(each), None)
 
 
 def test_places_for_cash_alone_and_for_equity_alone():

@@ -241,6 +241,7 @@ async def test_equity_is_quoted_at_what_the_mandate_pays_for_it():
         ({"earliest": 200, "latest": 220}, "quote_outside_horizon"),
         ({"cash": "0"}, "offer_empty"),
         ({"earliest": 3, "latest": 2}, "window_reversed"),
+        ({"hours": 100}, "duration_unsold"),
     ],
 )
 async def test_what_cannot_be_quoted_is_refused(terms, code):

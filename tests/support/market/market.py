@@ -207,11 +207,22 @@ class Market:
         return receipt.id
 
     def terms(
-        self, *, cash="3", equity="0", mandate_ids=(), nodes=2, days=2, earliest=1, latest=30, offers=None, **more
+        self,
+        *,
+        cash="3",
+        equity="0",
+        mandate_ids=(),
+        nodes=2,
+        days=2,
+        hours=None,
+        earliest=1,
+        latest=30,
+        offers=None,
+        **more,
     ):
         return OrderTerms(
             nodes=nodes,
-            duration_hours=24 * days,
+            duration_hours=24 * days if hours is None else hours,
             start_earliest=self.day(earliest),
             start_latest=self.day(latest),
             offers=offers
