@@ -1,4 +1,7 @@
-"""Checks that what one person alone gives up counts toward the limit: readings, disputed charges, terms of a SAFE."""
+"""Checks that what one person alone gives up counts toward the limit.
+
+That is readings, disputed charges, conceded claims, fees of a pool that closes, and terms of a SAFE.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +13,9 @@ from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message
 
 _LOWERED: Final = frozenset({"usage.voided.v1", "usage.corrected.v1"})
+_DISPUTES: Final = frozenset(
+    {"statement.disputed.v1", "statement.answered.v1", "statement.conceded.v1", "statement.resolved.v1"}
+)
 _HOUR: Final = 3600
 _ROUNDED: Final = Fraction(2, 100)
 _NEVER: Final = Decimal("Infinity")
@@ -55,6 +61,8 @@ class Alone:
 
     `offered` has the disputed statements of which the provider offered to charge less, which counts by itself.
     `received` has, by statement of resold hours, the GPU-seconds and USD that their seller gets by what it agreed to.
+    `kept` has what is kept for the fees of each pool that closes, and `said` the GPU-seconds that a startup said were
+    delivered, by disputed statement and startup.
     """
 
     findings: Findings
@@ -63,6 +71,8 @@ class Alone:
     safes: dict[str, Favoured] = field(default_factory=dict)
     offered: set[str] = field(default_factory=set)
     received: dict[str, tuple[int, Fraction]] = field(default_factory=dict)
+    kept: dict[str, Decimal] = field(default_factory=dict)
+    said: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold and check the events of one command."""
@@ -83,8 +93,15 @@ class Alone:
                 lowered.add(body["grant_id"])
             elif message.event_type.startswith("instrument."):
                 self._take_safe(message, body, counted.get(account_id, Decimal(0)), is_limited=account_id in limited)
-            elif message.event_type in {"statement.answered.v1", "statement.resolved.v1"}:
-                self._take_dispute(message, body, counted.get(account_id, Decimal(0)), is_limited=account_id in limited)
+            elif message.event_type in _DISPUTES:
+                used, is_limited = counted.get(account_id, Decimal(0)), account_id in limited
+                self._take_dispute(message, body, used, is_limited=is_limited)
+                self._take_payer(message, body, party_id, used, is_limited=is_limited)
+            elif message.event_type in {"bond.answered.v1", "account.reserved.v1"}:
+                given = self._find_given(decision, body, party_id)
+                text = f"{given} USD are given up, and {counted.get(account_id)} count toward a limit"
+                found = account_id not in limited or counted.get(account_id, Decimal(0)) >= given
+                self.findings.require(found, "alone", message.sequence, text)
             else:
                 self._take_delivery(message, body)
         for grant_id in lowered & self.deliveries.keys():
@@ -123,11 +140,43 @@ class Alone:
             elif body["by"] == "reseller" and body.get("gpu_seconds_offered") is not None:
                 self._take_floor(message, statement_id, body["gpu_seconds_offered"], counted if is_limited else None)
             return
+        if message.event_type != "statement.resolved.v1":
+            return
         is_own = delivery is not None and message.headers.get("ce-actor") == delivery.provider_id
         if is_own and is_limited and statement_id not in self.offered:
             before, after = (Decimal(body[name]["provider_usd"]) for name in ("charges_before", "charges"))
             text = f"{before - after} USD of {statement_id} are conceded, and {counted} count toward a limit"
             self.findings.require(before <= after or counted > 0, "alone", message.sequence, text)
+
+    def _take_payer(
+        self, message: Message, body: Mapping[str, Any], party_id: str, counted: Decimal, *, is_limited: bool
+    ) -> None:
+        """Check that what one person of a startup agrees to pay of its dispute counts; cents of it may not."""
+        key, delivery = (body["statement_id"], party_id), self.deliveries.get(body["grant_id"])
+        if message.event_type == "statement.disputed.v1":
+            if body.get("by", "startup") == "startup" and body.get("hours_counted") is None:
+                self.said[key] = body["gpu_seconds_counted"]
+            return
+        amount = {"answered": body.get("gpu_seconds_offered"), "conceded": body.get("gpu_seconds")}.get(
+            message.event_type.split(".")[1], body.get("charges", {}).get("gpu_seconds")
+        )
+        if delivery is None or amount is None or amount <= self.said.get(key, amount):
+            return
+        agreed = delivery.price * (amount - self.said[key]) / _HOUR
+        self.said[key] = amount
+        text = f"{float(agreed):.2f} USD of {key[0]} are agreed to, and {counted} count toward a limit"
+        self.findings.require(not is_limited or counted > 0 or agreed < 1, "alone", message.sequence, text)
+
+    def _find_given(self, decision: Sequence[Message], body: Mapping[str, Any], party_id: str) -> Decimal:
+        """Return the USD of a claim that its debtor concedes itself, or of fees that it keeps as it closes a pool."""
+        if "claim_id" in body:
+            is_own = body["party_id"] == party_id and body["outcome"] in {"conceded", "contested"}
+            return Decimal(body["amount_usd"]) if is_own else Decimal(0)
+        before, amount = self.kept.get(body["cause"], Decimal(0)), Decimal(body["amount_usd"])
+        if body["cause"].startswith("pol_"):
+            self.kept[body["cause"]] = amount
+        closes = any(each.event_type == "pool.closing_announced.v1" for each in decision)
+        return max(amount - before, Decimal(0)) if closes and body["party_id"] == party_id else Decimal(0)
 
     def _take_floor(self, message: Message, statement_id: str, floor: int, counted: Decimal | None) -> None:
         """Check that what one person of a seller agrees to receive less counts; None: its account has no limit."""

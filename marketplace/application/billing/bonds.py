@@ -358,7 +358,8 @@ async def answer_claim(
     the rest; its silence settles the claim in the middle. Silence of the provider concedes the claim.
 
     Raises:
-        Refusal: ``scope_missing`` · ``bond_unknown`` · refusals of the bond.
+        Refusal: ``scope_missing`` · ``bond_unknown`` · refusals of the bond · ``limit_exceeded`` if one person concedes
+            more than the account's limit.
     """
     require_decider(context)
     command = AnswerClaim(
@@ -405,7 +406,9 @@ async def _settle(handler: Handler, context: Context, command: AnswerClaim) -> R
             money_usd = bond.own_usd + account.count_free(context.at, causes)
             freed_at = account.find_freed(context.at, causes)
         decision = structs.replace(command, most_usd=most, money_usd=money_usd, freed_at=freed_at)
-        await unit.decide(BOND, bond_id, decision)
+        after = (await unit.decide(BOND, bond_id, decision)).find(command.claim_id)
+        if claim is not None and after is not None:
+            await use_limit(unit, after.due_usd - claim.due_usd, context.command_id)
         await pay_claims(unit, bond_id)
         await keep_for_claims(unit, bond_id)
 

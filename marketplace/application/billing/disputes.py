@@ -67,8 +67,8 @@ async def answer_dispute(
 
     Raises:
         Refusal: ``statement_unknown`` · ``wrong_side`` · refusals of the dispute · ``limit_exceeded`` if one person of
-            the provider offers to charge less, or of the seller agrees to receive less, by more than the account's
-            limit.
+            the provider offers to charge less, of the seller agrees to receive less, or of a payer offers to pay more,
+            by more than the account's limit.
     """
 
     async def work(unit: UnitOfWork) -> None:

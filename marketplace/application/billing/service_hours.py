@@ -98,8 +98,8 @@ async def void_hours(
     """Void a reading, as its source.
 
     Raises:
-        Refusal: Refusals of the service line · ``limit_exceeded`` if one person alone takes more off periods whose
-            statement is due than the account's limit.
+        Refusal: Refusals of the service line · ``limit_exceeded`` if one person alone takes more off what counts
+            than the account's limit.
     """
 
     async def work(unit: UnitOfWork) -> None:

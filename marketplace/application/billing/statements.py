@@ -140,7 +140,8 @@ async def accept_statement(
 
     Raises:
         Refusal: ``party_suspended`` · ``statement_accepted`` if it is accepted already, by another command ·
-            refusals of the statement and of what it settles.
+            refusals of the statement and of what it settles · ``limit_exceeded`` if one person of a payer thereby pays
+            more of a dispute than the account's limit.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -169,10 +170,23 @@ async def accept_statement(
         if (before.status, after.status) == ("issued", "accepted"):
             await _settle(unit, before, statement_id)
         elif after.dispute is not None and side in after.disputing:
+            await _count_agreed(unit, before)
             await _settle_offer(unit, after)
         await settle_part(unit, before)
 
     return await handler.run(context, STATEMENT, statement_id, work)
+
+
+async def _count_agreed(unit: UnitOfWork, before: Statement) -> None:
+    """Count what one person of a payer pays more by accepting the offer of the other side.
+
+    Raises:
+        Refusal: ``limit_exceeded``.
+    """
+    offer = None if before.dispute is None else before.dispute.offer
+    if offer is not None and unit.list_events(STATEMENT, before.issued.statement_id):
+        bill = await find_bill(unit, before, await get_grant(unit, before.issued.grant_id))
+        await count_concession(unit, bill, before, offer.amount)
 
 
 async def _settle_offer(unit: UnitOfWork, statement: Statement) -> None:

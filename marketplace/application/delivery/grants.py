@@ -131,7 +131,7 @@ async def degrade_grant(
 
     Raises:
         Refusal: ``grant_unknown`` · ``wrong_side`` · refusals of the grant · ``limit_exceeded`` if one person alone
-            takes more off periods whose statement is due than the account's limit.
+            takes more off what counts than the account's limit.
     """
     command = DegradeGrant(
         grant_id=grant_id,

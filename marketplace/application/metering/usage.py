@@ -213,7 +213,7 @@ async def correct_usage(
 
     Raises:
         Refusal: ``grant_unknown`` · ``reading_unknown`` · ``reading_voided`` · ``reading_in_flight`` · a fault of the
-            reading · ``limit_exceeded`` if one person alone takes more off periods whose statement is due than the
+            reading · ``limit_exceeded`` if one person alone takes more off what counts than the
             account's limit.
     """
     side = await _find_side(handler, context, grant_id)

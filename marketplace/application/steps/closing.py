@@ -1,5 +1,6 @@
 """Keep on a provider's account the fees of the ends that the announced closing of a pool brings."""
 
+from decimal import Decimal
 from fractions import Fraction
 
 from marketplace.application.steps.stages import sum_deal
@@ -14,8 +15,10 @@ from marketplace.domain.supply.pool import FEES_KEPT, Pool
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
-async def reserve_end_fees(unit: UnitOfWork, pool: Pool, *, keeps_notice: bool = False) -> None:
+async def reserve_end_fees(unit: UnitOfWork, pool: Pool, *, keeps_notice: bool = False) -> Decimal:
     """Keep the fees of the ends of a pool's grants at its announced closing, in place of what was kept for them.
+
+    Returns the USD by which they are more than that.
 
     Args:
         unit: The decision.
@@ -46,7 +49,9 @@ async def reserve_end_fees(unit: UnitOfWork, pool: Pool, *, keeps_notice: bool =
         if keeps_notice:
             require_notice(end, grant.issued, closing.closes_at, grant.end)
         fees_usd += find_fee(end, grant, closing.closes_at).fee_usd
-    until = closing.closes_at + FEES_KEPT
+    account, until = await unit.load(ACCOUNT, account_id), closing.closes_at + FEES_KEPT
+    kept_usd, _ = (ZERO, None) if account is None else account.reserves.get(pool_id, (ZERO, None))
     await unit.decide(
         ACCOUNT, account_id, Reserve(account_id=account_id, amount_usd=fees_usd, until=until, cause=pool_id)
     )
+    return max(fees_usd - kept_usd, ZERO)

@@ -8,18 +8,20 @@ from fractions import Fraction
 
 from events.grant import GrantIssued
 from events.lot import LotListed
+from events.statement import Charges
 from marketplace.application.steps.two_persons import is_limited, use_limit
 from marketplace.core.ids import derive_id
 from marketplace.core.intervals import Load
 from marketplace.core.money import SECONDS_PER_HOUR, ZERO, ceil_cents
 from marketplace.domain.billing.delivered import count_kept
+from marketplace.domain.billing.dispute import Amount
 from marketplace.domain.billing.service_line import SERVICE_LINE, sum_hours
 from marketplace.domain.billing.service_line_bill import list_service_periods
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.billing.statement import Statement
 from marketplace.domain.billing.statement_chain import price_amount
 from marketplace.domain.delivery.grant import GRANT, Grant, Outage
-from marketplace.domain.delivery.periods import Period, list_periods
+from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.metering.usage import USAGE, name_usage
 from marketplace.domain.metering.usage_record import Usage
 from marketplace.domain.supply.pool import POOL
@@ -28,9 +30,10 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 
 async def count_reduction(unit: UnitOfWork, grant_id: str) -> None:
-    """Count toward the limit of a provider's account what this decision lowers of periods whose statement is due.
+    """Count toward the limit of a provider's account what this decision takes off the periods that have begun.
 
     It counts in USD, with the service credit that follows. Nothing counts without a limit, or for the platform.
+    Nobody may look before a statement is settled, so it counts before the statement is due as after it.
 
     Raises:
         Refusal: ``limit_exceeded``.
@@ -103,32 +106,47 @@ async def _use_worst(unit: UnitOfWork, losses: Iterable[tuple[Fraction, int]], l
     await use_limit(unit, ceil_cents(total), derive_id("cmd", unit.context.command_id, cause))
 
 
-async def count_concession(unit: UnitOfWork, bill: Grant, statement: Statement, amount: Decimal | int | None) -> None:
-    """Count what a provider charges less of a disputed statement, if it concedes an amount or offers it.
+async def count_concession(unit: UnitOfWork, bill: Grant, statement: Statement, amount: Amount | None) -> None:
+    """Count what a side of a dispute gives up by an amount that it concedes, offers or accepts, since its last word.
 
-    Of the seller of resold hours, what it receives less by the least amount to which it agrees counts.
+    A provider charges less, and the seller of resold hours receives less; a payer pays and owes more.
 
     Raises:
         Refusal: ``limit_exceeded``.
     """
-    dispute, party_id = statement.dispute, unit.context.party_id
-    if dispute is None or amount is None or party_id not in {bill.issued.provider_id, statement.issued.reseller_id}:
+    dispute, party_id, issued = statement.dispute, unit.context.party_id, statement.issued
+    if dispute is None or amount is None:
         return
-    is_seller, offer = party_id == statement.issued.reseller_id, dispute.offer
-    if is_seller:
-        charged = dispute.position if dispute.floor is None else dispute.floor
+    offer, side = dispute.offer, "startup" if party_id == issued.startup_id else "holder"
+    said: Amount | None
+    if party_id == bill.issued.provider_id:
+        side, said = "provider", dispute.position if offer is None or offer.by != "provider" else offer.amount
+    elif party_id == issued.reseller_id:
+        side, said = "reseller", dispute.position if dispute.floor is None else dispute.floor
     else:
-        charged = dispute.position if offer is None or offer.by != "provider" else offer.amount
-    charges = [price_amount(bill, statement, each) for each in (charged, amount)]
-    before, after = (
-        each.reseller_receives_usd if is_seller else each.provider_usd + each.principal_usd - each.holder_usd
-        for each in charges
-    )
-    await use_limit(unit, max(before - after, ZERO), unit.context.command_id)
+        said = next((count for payer, count in dispute.counts.items() if payer == side), None)
+        if said is not None and offer is not None and side in offer.agreed:
+            said = max(said, offer.amount)
+    if said is not None:
+        before, after = (_find_paid(price_amount(bill, statement, each), side) for each in (said, amount))
+        await use_limit(unit, max(before - after, ZERO), unit.context.command_id)
+
+
+def _find_paid(charges: Charges, side: str) -> Decimal:
+    """Return what a side receives by charges, in USD; below 0, what it pays and owes."""
+    match side:
+        case "provider":
+            return charges.provider_usd + charges.principal_usd - charges.holder_usd
+        case "reseller":
+            return charges.reseller_receives_usd
+        case "holder":
+            return -charges.holder_usd
+        case _:
+            return -(charges.cash_usd + charges.startup_fee_usd + charges.principal_usd)
 
 
 async def count_hours(unit: UnitOfWork, line_id: str) -> None:
-    """Count, as `count_reduction`, the hours of a service line that this decision takes off such periods.
+    """Count, as `count_reduction`, the hours of a service line that this decision takes off its periods.
 
     Raises:
         Refusal: ``limit_exceeded``.
@@ -140,7 +158,7 @@ async def count_hours(unit: UnitOfWork, line_id: str) -> None:
     less = sum(
         (
             max(sum_hours(before, period.start, period.end) - sum_hours(line, period.start, period.end), ZERO)
-            for period in _list_due(periods, unit.context.at)
+            for period in periods
         ),
         ZERO,
     )
@@ -160,14 +178,10 @@ async def count_resale(unit: UnitOfWork, issued: GrantIssued, listed: LotListed,
     await use_limit(unit, ceil_cents(lost), unit.context.command_id)
 
 
-def _list_due(periods: Iterable[Period], at: datetime) -> list[Period]:
-    return [period for period in periods if at >= period.stated_at]
-
-
 def _compare(at: datetime, before: Usage, grant: Grant, after: Usage, now: Grant) -> Fraction:
-    """Return the price in USD of the GPU-seconds, in periods whose statement is due, that are no longer paid for."""
+    """Return the price in USD of the GPU-seconds, in periods that have begun, that are no longer paid for."""
     less = Fraction(0)
-    for period in _list_due(list_periods(grant), at):
+    for period in (each for each in list_periods(grant) if each.start < at):
         kept = count_kept(before, grant, period.start, period.end)
         less += max(kept - count_kept(after, now, period.start, period.end), Fraction(0))
     return Fraction(grant.issued.price_usd_per_gpu_hour) * less / SECONDS_PER_HOUR

@@ -17,6 +17,7 @@ from marketplace.application.steps.auction_supply import change_supply
 from marketplace.application.steps.binding import require_lot_free, require_lots_kept
 from marketplace.application.steps.closing import reserve_end_fees
 from marketplace.application.steps.reductions import count_outage, count_resale
+from marketplace.application.steps.two_persons import use_limit
 from marketplace.application.supply.sites import load_site
 from marketplace.core.ids import derive_id
 from marketplace.domain.billing.settlement import compute_ask_floor
@@ -115,8 +116,8 @@ async def fail_nodes(
     `grant_id` names their grant, and `meter` whose meter, if evidence of its GPUs shows the failure.
 
     Raises:
-        Refusal: ``pool_unknown`` · refusals of the pool · ``limit_exceeded`` if one person alone takes more off periods
-            whose statement is due than the account's limit. Without `until` the nodes count as failed up to now.
+        Refusal: ``pool_unknown`` · refusals of the pool · ``limit_exceeded`` if one person alone takes more off what
+            counts than the account's limit. Without `until` the nodes count as failed up to now.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -180,7 +181,7 @@ async def announce_closing(
 
     Raises:
         Refusal: ``pool_unknown`` · ``lot_frozen``, but not for the platform · ``notice_too_short`` ·
-            ``closing_brought_forward``.
+            ``closing_brought_forward`` · ``limit_exceeded`` if the fees are more than one person alone may let go.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -190,7 +191,8 @@ async def announce_closing(
         command = AnnounceClosing(pool_id=pool_id, closes_at=closes_at, reason=reason, at=context.at)
         after = await unit.decide(POOL, pool_id, command)
         if unit.list_events(POOL, pool_id):
-            await reserve_end_fees(unit, after, keeps_notice=context.party_id is not None)
+            fees_usd = await reserve_end_fees(unit, after, keeps_notice=context.party_id is not None)
+            await use_limit(unit, fees_usd, context.command_id)
 
     return await handler.run(context, POOL, pool_id, work)
 

@@ -107,7 +107,7 @@ async def derate_site(
 
     Raises:
         Refusal: ``site_unknown`` · ``time_naive`` · ``power_not_lowered`` · ``limit_exceeded`` if one person alone
-            takes more off periods whose statement is due than the account's limit.
+            takes more off what counts than the account's limit.
     """
     command = DerateSite(
         site_id=site_id, power_energised_kw=power_energised_kw, at=at, reason=reason, reported_at=context.at

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 
 import pytest
 from msgspec import structs
@@ -483,6 +484,63 @@ async def test_one_person_of_the_provider_tells_of_no_past_outage_that_costs_mor
     told = {"power_energised_kw": 0, "at": market.clock.now(), "reason": "heat"}
     await sites.derate_site(market.handler, market.context(provider), site_id, **told)
     assert not (await market.account(provider)).used, "what is told at once takes nothing off a stated period"
+
+
+async def test_one_person_of_the_provider_takes_back_no_more_before_the_statement_than_after_it(delivery):
+    """A clerk voided a month of readings the day before its statement, which a shell accepted at once."""
+    market, provider = delivery.market, delivery.trade.provider
+    await market.deliver(delivery.grant, 20)
+    limit = structs.replace(market.context(provider), actor_person="p1")
+    await set_limit(market.handler, limit, rename_id("acc", provider), limit_usd=Decimal(1_000))
+    await delivery.void("day-0")
+    assert Decimal(600) < sum(use.amount_usd for use in (await market.account(provider)).used) <= Decimal(1_000)
+    for again in (delivery.void("day-1"), delivery.correct(delivery.measure(1, nodes=1))):
+        with pytest.raises(Refusal) as caught:
+            await again
+        assert caught.value.code == "limit_exceeded"
+    await delivery.correct(delivery.measure(1, nodes=2))
+
+
+@pytest.mark.parametrize("act", ["concede", "offer", "accept"])
+async def test_one_person_of_a_payer_gives_up_no_more_of_a_dispute_than_its_limit(delivery, act):
+    """A clerk conceded in full what another person of the startup had disputed."""
+    market, startup, provider = delivery.market, delivery.trade.startup, delivery.trade.provider
+    await market.deliver(delivery.grant, 30)
+    market.clock.at = delivery.first.end + timedelta(hours=25)
+    first = delivery.first.statement_id
+    await market.until("statement", first, "issued")
+    told = {"gpu_seconds_counted": 0, "reason": "nothing ran"}
+    await statements.dispute_statement(market.handler, market.context(startup), first, **told)
+
+    async def answer(party_id, days):
+        told = {"gpu_seconds": days * DAY, "reason": "we agree"}
+        await disputes.answer_dispute(market.handler, market.context(party_id), first, **told)
+
+    async def give():
+        if act == "concede":
+            told = {"gpu_seconds": 30 * DAY, "reason": "all ran"}
+            await disputes.concede_part(market.handler, market.context(startup), first, **told)
+        elif act == "offer":
+            await answer(startup, 28)
+        else:
+            await statements.accept_statement(market.handler, market.context(startup), first)
+
+    await answer(provider, 29)
+    limit = partial(structs.replace, actor_person="p1")
+    account_id = rename_id("acc", startup)
+    await set_limit(market.handler, limit(market.context(startup)), account_id, limit_usd=Decimal(100))
+    with pytest.raises(Refusal) as caught:
+        await give()
+    assert caught.value.code == "limit_exceeded"
+    assert (await market.state("statement", first)).status == "disputed"
+    asked = limit(market.context(startup))
+    await set_limit(market.handler, asked, account_id, limit_usd=Decimal(1_000_000))
+    second = structs.replace(market.context(startup), actor_person="p2")
+    await approve(market.handler, second, account_id, await find_approval(market.handler, asked, account_id))
+    await give()
+    assert len((await market.account(startup)).used) == 1
+    assert await find_faults(Alone, market.log) == []
+    assert await find_faults(Alone, market.log, drop="account.limit_used.v1")
 
 
 @pytest.mark.parametrize("act", ["resolve", "concede", "offer"])

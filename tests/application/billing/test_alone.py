@@ -14,6 +14,7 @@ from marketplace.application.supply import inventory
 from marketplace.application.trading import orders
 from marketplace.application.trading.quotes import hold_quote, release_quote
 from marketplace.application.trading.resale import resell_grant
+from marketplace.auditor.alone import Alone
 from marketplace.auditor.persons import Persons
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
@@ -41,6 +42,11 @@ class Deal:
     async def end(self, party_id, days=5):
         market, at = self.market, self.market.clock.now() + days * DAY
         await grants.terminate_grant(market.handler, market.context(party_id), self.grant_id, at=at, reason="done")
+
+    async def close(self, party_id, days=20):
+        market = self.market
+        act = {"closes_at": market.clock.now() + days * DAY, "reason": "the lease ends"}
+        await inventory.announce_closing(market.handler, market.context(party_id), self.grant.pool_id, **act)
 
     async def give(self, party_id):
         market = self.market
@@ -86,6 +92,7 @@ def refuse_above(amount):
     [
         ("startup", Deal.end),
         ("provider", Deal.end),
+        ("provider", Deal.close),
         ("startup", Deal.give),
         ("startup", Deal.resell),
         ("startup", Deal.reprice),
@@ -112,6 +119,20 @@ async def test_within_the_limit_one_person_does_it_and_what_it_did_counts(deal):
     )
     with refuse_above(LIMIT):
         await deal.resell(startup, ask="1.50", days=9)
+    await check_log(market.log)
+
+
+async def test_a_closing_that_is_put_off_counts_only_what_it_costs_more(deal):
+    provider, market = deal.trade.provider, deal.market
+    await deal.limit(provider, usd=5_000)
+    await deal.close(provider)
+    used = (await market.account(provider)).used
+    assert sum(use.amount_usd for use in used) == (await market.account(provider)).reserves[deal.grant.pool_id][0] > 0
+    market.clock.at += timedelta(hours=1)
+    await deal.close(provider, days=22)
+    assert (await market.account(provider)).used == used
+    assert await find_faults(Alone, market.log) == []
+    assert await find_faults(Alone, market.log, drop="account.limit_used.v1")
     await check_log(market.log)
 
 

@@ -13,10 +13,12 @@ from msgspec import structs
 from events.service import CreditStep
 from marketplace.application.access.relations import declare_relation
 from marketplace.application.billing import accounts, bonds
+from marketplace.application.billing.approvals import set_limit
 from marketplace.application.delivery import grants
 from marketplace.application.delivery.grants import terminate_grant
 from marketplace.application.delivery.substitution import substitute_grant
 from marketplace.application.supply import inventory
+from marketplace.auditor.alone import Alone
 from marketplace.auditor.bonds import Bonds
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
@@ -183,6 +185,32 @@ async def test_an_early_end_pays_what_the_replacement_costs_more_and_a_share_of_
     assert await find_faults(Bonds, market.log) == []
     for drop in ("bond.claimed", "bond.answered", "bond.paid", "account.hold_captured", "account.hold_released"):
         assert await find_faults(Bonds, market.log, drop=f"{drop}.v1") != []
+
+
+async def test_one_person_concedes_no_more_of_a_claim_than_its_limit():
+    market = Market(MemoryLog())
+    step = CreditStep(availability_below=Decimal("0.95"), credit=Decimal("0.01"))
+    market.service = structs.replace(market.service, credits=(step,))
+    trade = await market.trade(cash="3", equity="0")
+    await market.deposit(trade.provider, 10_000)
+    await post(market, trade.provider, 5_000)
+    async with market.worker():
+        month = Month(market, trade, await market.award(trade))
+        await month.lose_a_node(6)
+        await month.settle()
+        await claim(market, trade.startup, month.grant, period_start=month.first.start)
+        limit, account_id = (
+            structs.replace(market.context(trade.provider), actor_person="p1"),
+            rename_id("acc", trade.provider),
+        )
+        await set_limit(market.handler, limit, account_id, limit_usd=Decimal(100))
+        for usd in (None, 101):
+            assert await refuse(answer(market, trade.provider, usd=usd)) == "limit_exceeded"
+        await answer(market, trade.provider, usd=99)
+        assert [use.amount_usd for use in (await market.account(trade.provider)).used] == [99]
+    assert await find_faults(Alone, market.log) == []
+    assert await find_faults(Alone, market.log, drop="account.limit_used.v1")
+    await check_log(market.log)
 
 
 PAYMENT = ["bond.claimed", "bond.answered", "bond.paid"]
