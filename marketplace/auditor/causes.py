@@ -382,7 +382,8 @@ class Causes:
         if since is None:
             return "all of its nodes work, or work again"
         if is_end and 0 < grant.count_failed(at) * 10 < grant.nodes:
-            due = since + FEW_ANSWERED_WITHIN
+            used = self._count_used(body["grant_id"], grant, since, is_few=True)
+            due = since + max(FEW_ANSWERED_WITHIN - used, timedelta())
             return None if due <= at else f"few nodes failed, and may be repaired until {render_instant(due)}"
         due = since + max(ANSWERED_WITHIN - self._count_used(body["grant_id"], grant, since), timedelta())
         if is_end and due > at and grant.counted.is_chronic(grant.start, at, grant.count_failed, grant.list_cuts()):
@@ -422,8 +423,11 @@ class Causes:
         )
         return mine and drawn > site.find_serving(at)
 
-    def _count_used(self, grant_id: str, grant: Grant, since: datetime) -> timedelta:
-        """Return what past outages took of the time to answer one that was reported at `since`."""
+    def _count_used(self, grant_id: str, grant: Grant, since: datetime, *, is_few: bool = False) -> timedelta:
+        """Return what past outages took of the time to answer one that was reported at `since`.
+
+        Of the time to repair few nodes, each takes the part that its failed nodes were of a tenth of all.
+        """
         first, used = since - ANSWERED_ONCE, timedelta()
         known = [each for pool_id in grant.pools for each in self.incidents.get(pool_id, {}).values()]
         answered = [
@@ -432,15 +436,18 @@ class Causes:
             if each.grant_id == grant_id and each.meter != "provider" and each.end - each.reported_at <= ANSWERED_WITHIN
         ]
         for start, end in grant.before:
-            if not grant.both or (grant.anew_at is not None and end <= grant.anew_at):
+            is_whole = not grant.both or (grant.anew_at is not None and end <= grant.anew_at)
+            if is_whole and not is_few:
                 used += max(end - max(start, first), timedelta())
                 continue
             cuts = {at for one in answered for at in (one.start, one.end)}
             cuts |= grant.list_cuts()
             for begin, stop in pairwise([start, *sorted(at for at in cuts if start < at < end), end]):
                 explained = sum(each.nodes for each in answered if each.start <= begin < each.end)
-                if grant.count_failed(begin) > explained:
-                    used += max(stop - max(begin, first), timedelta())
+                failed = grant.count_failed(begin)
+                if failed > (0 if is_whole else explained):
+                    part = min(failed * 10, grant.nodes) if is_few else grant.nodes
+                    used += max(stop - max(begin, first), timedelta()) * part // grant.nodes
         return used
 
 

@@ -66,7 +66,7 @@ from marketplace.domain.billing.statement_chain import (
     require_reported,
     require_uncorrectable,
 )
-from marketplace.domain.delivery.cause import find_failing_since, is_lacking, list_unanswered
+from marketplace.domain.delivery.cause import find_failing_since, find_few_time, is_lacking, list_unanswered
 from marketplace.domain.delivery.grant import GRANT, Grant, require_user
 from marketplace.domain.delivery.grant_commands import (
     ActivateGrant,
@@ -438,11 +438,13 @@ async def _find_cause(unit: UnitOfWork, grant: Grant, command: TerminateGrant, a
     """Return the command for an end at an instant with what may be its cause."""
     grant_id, failing_since = grant.issued.grant_id, await _find_failing_since(unit, grant)
     put_off = (await unit.get(POOL, grant.pool_id)).put_off
+    before = await _list_unanswered(unit, grant)
     return structs.replace(
         command,
         is_late=await _is_late(unit, grant),
         failing_since=failing_since,
-        failed_before=await _list_unanswered(unit, grant),
+        failed_before=before,
+        few_until=find_few_time(grant, failing_since or grant.failing_since, before),
         is_chronic=is_chronic(await unit.load(USAGE, name_usage(grant_id)), grant, unit.context.at),
         is_repaired=grant.failing_since is not None and failing_since is None,
         nodes_uncharged=await _count_uncharged(unit, grant),

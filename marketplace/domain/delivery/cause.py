@@ -5,11 +5,18 @@ it was first degraded while failures take turns. A cause to end the grant rests 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from fractions import Fraction
 
 from marketplace.core.intervals import Load, build_steps
 from marketplace.domain.delivery.grant import Grant
-from marketplace.domain.delivery.grant_notice import ANSWERED_WITHIN, find_answer_time
+from marketplace.domain.delivery.grant_notice import (
+    ANSWERED_ONCE,
+    ANSWERED_WITHIN,
+    FEW_ANSWERED_WITHIN,
+    FEW_FAILED,
+    find_answer_time,
+)
 from marketplace.domain.delivery.service_level import list_failed
 from marketplace.domain.supply.pool import Pool
 from marketplace.domain.supply.site import SiteState, list_dark
@@ -81,6 +88,30 @@ def find_evidence_answer(grant: Grant, pools: Sequence[Pool], site: SiteState, a
     if not is_shown or not grant.follows_pool or _is_dark(grant, site, at):
         return None
     return find_answer_time(find_failing_since(grant, pools[0], site, at), list_unanswered(grant, pools))
+
+
+def find_few_time(
+    grant: Grant, failing_since: datetime | None, before: Iterable[tuple[datetime, datetime]]
+) -> datetime | None:
+    """Return until when the provider may repair few failed nodes of a grant; None if none fails.
+
+    It has `FEW_ANSWERED_WITHIN`. Earlier outages of `ANSWERED_ONCE` took their time of it, in the proportion of their
+    failed nodes to those that are few at most: a repair of a minute begins no new week, and single nodes of a large
+    grant that fail now and then take next to nothing.
+
+    Args:
+        grant: The grant.
+        failing_since: When the failures that last were reported.
+        before: From when to when earlier outages lasted, by `list_unanswered`.
+    """
+    if failing_since is None:
+        return None
+    first, few, used = failing_since - ANSWERED_ONCE, FEW_FAILED * grant.issued.nodes, timedelta()
+    for start, end in before:
+        for run in list_failed(grant, max(start, first), end):
+            part = min(Fraction(run.amount) / few, Fraction(1))
+            used += (run.end - run.start) * part.numerator // part.denominator
+    return failing_since + max(FEW_ANSWERED_WITHIN - used, timedelta())
 
 
 def _is_dark(grant: Grant, site: SiteState, at: datetime) -> bool:

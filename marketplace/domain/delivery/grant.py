@@ -868,7 +868,7 @@ def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
         is_few = 0 < count_failed(state, command.noticed_at) < FEW_FAILED * state.issued.nodes
         answer_by = None if command.is_chronic else find_answer_time(since, before)
         if since is not None and is_few:
-            answer_by = since + FEW_ANSWERED_WITHIN
+            answer_by = command.few_until or since + FEW_ANSWERED_WITHIN
         if command.nodes_uncharged or command.provider_suspended:
             answer_by = None
         if not command.is_put_off:

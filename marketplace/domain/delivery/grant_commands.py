@@ -244,6 +244,7 @@ class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
         is_late: Whether the conversion of its site is to be ready more than `ANSWERED_WITHIN` after its start.
         failing_since: When the failures that last were reported, by `find_failing_since`; None: as the grant has it.
         failed_before: What past outages took of the time to answer, by `list_unanswered`; None: as the grant has it.
+        few_until: Until when few failed nodes may be repaired, by `find_few_time`; None: a week after the report.
         is_chronic: Whether outages took so much of late that the provider has no time left to answer (`delivered`).
         is_repaired: Whether all failures are over, although the grant does not show that yet.
         nodes_uncharged: How many nodes the last settled statement does not charge, if it charges too little
@@ -268,6 +269,7 @@ class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
     is_late: bool = False
     failing_since: datetime | None = None
     failed_before: tuple[tuple[datetime, datetime], ...] | None = None
+    few_until: datetime | None = None
     is_chronic: bool = False
     is_repaired: bool = False
     nodes_uncharged: int = 0

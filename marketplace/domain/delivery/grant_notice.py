@@ -54,12 +54,12 @@ def require_cause(
     """Refuse to end a grant for cause without a cause, or before the provider could answer.
 
     A startup has cause while the grant is degraded or suspended and its provider let `answer_by` pass, which is
-    `ANSWERED_WITHIN` after the report or earlier (`find_answer_time`), and `FEW_ANSWERED_WITHIN` after it while few
-    nodes failed; None while outages are chronic. It has cause too while its provider is suspended, and
-    while its last settled statement, which both sides could dispute, charges too little of what was promised. Before
-    its start it has cause while the provider states that the site is late by more than that; it ends the grant at its
-    `start`, since the site may be ready in time after all. A provider has cause while the startup that pays is
-    suspended, and while delivery is withheld because a stage is not paid. The platform always has cause.
+    `ANSWERED_WITHIN` after the report or earlier (`find_answer_time`), and `FEW_ANSWERED_WITHIN` after it or earlier
+    (`find_few_time`) while few nodes failed; None while outages are chronic. It has cause too while its provider is
+    suspended, and while its last settled statement, which both sides could dispute, charges too little of what was
+    promised. Before its start it has cause while the provider states that the site is late by more than that; it ends
+    the grant at its `start`, since the site may be ready in time after all. A provider has cause while the startup that
+    pays is suspended, and while delivery is withheld because a stage is not paid. The platform always has cause.
 
     Raises:
         Refusal: ``cause_missing`` · ``cause_unanswered``.

@@ -29,6 +29,7 @@ from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.log.events import parse_event
 from marketplace.log.memory import MemoryLog
 from tests.application.billing.test_adjustments import DAY, Delivery
+from tests.application.billing.test_bonds import sell
 from tests.application.trading.test_related import relate, until_marked
 from tests.support.market.auditing import find_faults
 from tests.support.market.deciding import decide
@@ -341,6 +342,47 @@ async def test_an_outage_that_ended_before_a_move_is_credited(month):
     await market.deliver(month.grant, 30)
     settled = await month.settle()
     assert settled.charges.gpu_seconds == 30 * DAY - DAY // 6
+
+
+async def test_a_node_that_is_repaired_for_a_moment_gains_its_provider_no_new_week():
+    """Its startup never had cause: each repair of a few minutes began seven days anew."""
+    market = Market(MemoryLog())
+    provider, startup = (
+        await market.party("Provider", "provider"),
+        await market.party("Startup", "startup", usd=2_000_000),
+    )
+    async with market.worker():
+        grant = (await sell(market, provider, startup, lock=0.5, ask="2", nodes=20, start=2, end=30)).grant
+        grant_id = grant.issued.grant_id
+
+        async def degrade(day, nodes=19):
+            market.clock.at = market.day(day)
+            told = {"nodes_available": nodes, "at": market.clock.now(), "reason": "xid"}
+            await grants.degrade_grant(market.handler, market.context(provider), grant_id, **told)
+
+        async def end(day):
+            market.clock.at = market.day(day)
+            told = {"at": market.clock.now(), "reason": "broken", "for_cause": True}
+            await grants.terminate_grant(market.handler, market.context(startup), grant_id, **told)
+
+        await market.until("grant", grant_id, "issued")
+        market.clock.at = market.day(2)
+        await market.until("grant", grant_id, "active")
+        await degrade(2)
+        market.clock.at = market.day(8)
+        resumed = {"at": market.clock.now()}
+        await grants.resume_grant(market.handler, market.context(provider), grant_id, **resumed)
+        await degrade(8.25)
+        with pytest.raises(Refusal) as refused:
+            await end(12)
+        assert (refused.value.code, refused.value.facts["due"]) == (
+            "cause_unanswered",
+            render_instant(market.day(12.25)),
+        )
+        await end(12.25)
+        assert (await market.state("grant", grant_id)).status == "terminated"
+    assert await find_faults(AuditedCauses, market.log) == []
+    await check_log(market.log)
 
 
 async def test_evidence_ends_a_grant_for_cause_once_the_other_side_could_answer(month):

@@ -9,7 +9,13 @@ from events.pool import PoolCapacityReserved, PoolNodeFailed, PoolNodeRestored
 from events.service import DetectionTerms, ServiceTerms
 from events.site import PowerDraw, SiteDerated, SitePowerReserved
 from events.types import LotShare
-from marketplace.domain.delivery.cause import find_evidence_answer, find_failing_since, is_lacking, list_unanswered
+from marketplace.domain.delivery.cause import (
+    find_evidence_answer,
+    find_failing_since,
+    find_few_time,
+    is_lacking,
+    list_unanswered,
+)
 from marketplace.domain.delivery.grant import GRANT
 from marketplace.domain.delivery.grant_commands import RescheduleGrant
 from marketplace.domain.supply.pool import POOL
@@ -90,6 +96,25 @@ def test_evidence_that_moves_a_grant_may_be_answered_as_evidence_that_ends_it(to
     grant = GRANT.fold([issued, GrantActivated(**MINE, at=hour(0)), *told])
     found = find_evidence_answer(grant, [POOL.fold([build.pool_opened(), *pool])], None, hour(40))
     assert found == (None if due is None else hour(due))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "failed", "earlier", "due"),
+    [
+        (20, 1, [], 1_168),
+        (20, 1, [(900, 972)], 1_168 - 36),
+        (20, 2, [(900, 972)], 1_168 - 72),
+        (20, 20, [(900, 972)], 1_168 - 72),
+        (20, 1, [(600, 800), (801, 999)], 1_000),
+        (20, 1, [(200, 300)], 1_168 - 10),
+        (1_000, 1, [(640, 990)], 1_168 - 3.5),
+    ],
+)
+def test_a_brief_repair_of_few_nodes_begins_no_new_week_and_a_large_grant_loses_little(nodes, failed, earlier, due):
+    told = [event for start, end in earlier for event in (degrade(nodes - failed, start), resume(end))]
+    issued = build.grant_issued(nodes=nodes, start=hour(0), end=hour(3_000))
+    grant = GRANT.fold([issued, GrantActivated(**MINE, at=hour(0)), *told, degrade(nodes - 1, 1_000)])
+    assert find_few_time(grant, grant.failing_since, list_unanswered(grant, [])) == hour(due)
 
 
 def take(nodes, number=1):
