@@ -430,7 +430,9 @@ async def _terminate(
     if command.returned_grant_id is not None:
         await give_back(unit, grant, after, command.returned_grant_id)
     else:
-        await change_capacity(unit, ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=after.end))
+        nodes = grant.issued.nodes if command.by == "startup" else None
+        release = ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=after.end, nodes=nodes)
+        await change_capacity(unit, release)
     return after
 
 

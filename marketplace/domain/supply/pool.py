@@ -30,7 +30,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from immutables import Map
@@ -592,17 +592,21 @@ def _require_working(command: ReserveCapacity, state: Pool) -> None:
 
 
 def _release(command: ReleaseCapacity, state: Pool) -> Sequence[PoolEvent]:
+    mine: dict[str, Any] = {"pool_id": command.pool_id, "grant_id": command.grant_id}
     lot_id = state.find_held(command.grant_id)
     if lot_id is not None:
         require_aware(command.at, "/at")
-        mine = {"pool_id": command.pool_id, "grant_id": command.grant_id}
         return [PoolCapacityReleased(**mine, at=command.at, grant_id_before=state.resales[lot_id].grant_id)]
     held = _get_reservation(state, command.grant_id)
     require_aware(command.at, "/at")
     if max(command.at, held.start) >= held.end:
         return []
-    at = command.at if command.at > held.start else min(command.at, held.find_first())
-    return [PoolCapacityReleased(pool_id=command.pool_id, grant_id=command.grant_id, at=at)]
+    first, is_begun = held.find_first(), command.at > held.start
+    if not is_begun or not held.kept or command.nodes is None:
+        return [PoolCapacityReleased(**mine, at=command.at if is_begun else min(command.at, first))]
+    lots = _clip(held.lots, held.start, command.at)
+    rest = PoolCapacityReserved(**mine, nodes=command.nodes, start=held.start, end=command.at, lots=lots)
+    return [PoolCapacityReleased(**mine, at=first), rest]
 
 
 def _fail(command: FailNodes, state: Pool) -> Sequence[PoolEvent]:

@@ -104,11 +104,15 @@ class ReturnCapacity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReleaseCapacity(msgspec.Struct, frozen=True, kw_only=True):
-    """Free a grant's nodes from an instant on, or those that a quote holds for it."""
+    """Free a grant's nodes from an instant on, or those that a quote holds for it.
+
+    `nodes` is the grant's size if the hours that are kept for it before its start are needed no more; else None.
+    """
 
     pool_id: str
     grant_id: str
     at: datetime
+    nodes: int | None = None
 
 
 class FailNodes(msgspec.Struct, frozen=True, kw_only=True):

@@ -227,6 +227,30 @@ async def test_hours_given_up_for_a_slip_on_paper_are_sold_to_nobody_and_the_gra
     await check(market)
 
 
+@pytest.mark.parametrize("side", ["startup", "provider"])
+async def test_hours_kept_for_a_moved_grant_are_free_once_its_startup_gives_notice_and_not_by_its_provider(
+    market, side
+):
+    trade, site = await convert(market, 1)
+    async with market.worker():
+        grant_id = (await market.award(trade)).issued.grant_id
+        await slip(market, trade, site, 21)
+        await until_lot_begins(market, trade.lot, market.day(21))
+        await choose(market, trade.startup, grant_id, "moved")
+        energised = {"power_energised_kw": 10_000, "at": market.clock.now()}
+        await sites.energise_site(market.handler, market.context(trade.provider), site, **energised)
+        await market.deposit(trade.provider, 1_000)
+        context = market.context(getattr(trade, side))
+        await grants.terminate_grant(market.handler, context, grant_id, at=market.day(25), reason="changed plans")
+        if side == "provider":
+            assert (await refuse(sell_again(market, trade, 1, 11))).code == "pool_full"
+        else:
+            await sell_again(market, trade, 1, 11)
+        reservation = (await market.state("pool", trade.pool)).reservations[grant_id]
+        assert reservation.end == market.day(25)
+    await check(market)
+
+
 async def test_a_grant_moves_back_over_free_hours_and_of_a_shortened_one_the_cure_time_is_kept(market):
     """The site is late for a part of what was given up, and the slip is longer than the grant."""
     trade, site = await convert(market, 1)
