@@ -33,7 +33,7 @@ Expanded = Annotated[
 async def place(command: Commanded, data: JSONBody[PlaceOrderBody]) -> Response[ReceiptBody]:
     """Place an order for the next auction. Its cash and mandates' budgets are held at once.
 
-    Above what one person alone may order for, it waits for a second person (202).
+    Above what one person may order, it waits for a second person (202).
     """
     await require_terms_known(command.services, data.terms)
     receipt = await place_order(command.handler, command.context, startup_id=data.startup_id, terms=data.terms)
@@ -44,7 +44,7 @@ async def place(command: Commanded, data: JSONBody[PlaceOrderBody]) -> Response[
 async def amend(command: Commanded, order_id: FromPath[str], data: JSONBody[AmendOrderBody]) -> Response[ReceiptBody]:
     """Change the terms of an open order, and what is set aside for it.
 
-    Above what one person alone may buy, the change waits for a second person (202).
+    Above what one person may buy, it waits for a second person (202).
     """
     await require_terms_known(command.services, data.terms)
     receipt = await amend_order(
