@@ -1,4 +1,7 @@
-"""Checks what grants promise: the strictest promise of their lots, and no lot below what their order asks for."""
+"""Checks what grants promise: the strictest promise of their lots, and no lot below what their order asks for.
+
+Resold capacity has no promise, and counts as delivered by the measure of its seller's grant.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -39,6 +42,7 @@ class Promises:
         orders_of: The order of each grant.
         pools: The promise of each pool.
         lots: The promise of each lot.
+        metered: Whether each grant counts only what was metered as delivered.
     """
 
     findings: Findings
@@ -46,6 +50,7 @@ class Promises:
     orders_of: dict[str, str] = field(default_factory=dict)
     pools: dict[str, Promise] = field(default_factory=dict)
     lots: dict[str, Promise] = field(default_factory=dict)
+    metered: dict[str, bool] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold and check the events of one command."""
@@ -72,6 +77,7 @@ class Promises:
         grant_id = body["grant_id"]
         if name == "grant.issued":
             self.orders_of[grant_id] = body["order_id"]
+            self._measure(message, grant_id, body)
         asked = self.orders.get(self.orders_of.get(grant_id, ""))
         lot_ids = sorted({share["lot_id"] for share in body["lots"]})
         made = [self.lots[lot_id] for lot_id in lot_ids if lot_id in self.lots]
@@ -83,6 +89,14 @@ class Promises:
             self.findings.require(holds, "promise", message.sequence, text)
         if name == "grant.issued" and body.get("mark") != "assumed":
             self._compare(message, grant_id, _read(body.get("service")), made)
+
+    def _measure(self, message: Message, grant_id: str, body: dict[str, Any]) -> None:
+        """Check that resold capacity is measured as its seller's grant is."""
+        source_id = (body.get("resale") or {}).get("grant_id")
+        self.metered[grant_id] = _read(body.get("service")).is_metered
+        right = self.metered.get(source_id or "", self.metered[grant_id]) == self.metered[grant_id]
+        text = f"{grant_id} is resold, and not measured as {source_id}, which is its seller's"
+        self.findings.require(right, "promise", message.sequence, text)
 
     def _compare(self, message: Message, grant_id: str, stated: Promise, made: Sequence[Promise]) -> None:
         """Check that a grant promises what its lots do, and gives back no less than any of them."""

@@ -97,6 +97,14 @@ RESALE = ResalePart(
 )
 
 
+@pytest.mark.parametrize(("measure", "faults"), [("metered", 0), ("incidents", 1)])
+def test_resold_capacity_that_is_measured_otherwise_than_its_sellers_grant_is_a_fault(measure, faults):
+    source = grant_issued(service=service_terms(measure="metered"))
+    counted = service_terms(availability_min=usd(0), credits=(), measure=measure, notice_hours_min=0)
+    sold = grant_issued(grant_id=id_of("grant", 2), resale=RESALE, service=counted)
+    assert len(audit(source, sold)) == faults
+
+
 @pytest.mark.parametrize(
     ("ends", "faults"),
     [

@@ -40,7 +40,7 @@ from marketplace.domain.billing.draw import build_draw
 from marketplace.domain.billing.remedies import compute_deposit
 from marketplace.domain.billing.settlement import Totals, build_tariff, compute_totals
 from marketplace.domain.billing.stages import compute_funding
-from marketplace.domain.delivery.grant import GRANT, choose_ends, choose_service, list_notices
+from marketplace.domain.delivery.grant import GRANT, choose_ends, choose_resold_service, choose_service, list_notices
 from marketplace.domain.delivery.grant_commands import IssueGrant
 from marketplace.domain.delivery.grant_notice import bind_resale
 from marketplace.domain.equity.instrument.commands import IssueInstrument
@@ -430,10 +430,10 @@ async def build_grant(
         credit_usd=ZERO if order.terms.credit is None else min(compute_credit(order.terms), totals.cash_usd),
     )
     marked = mark_award(await unit.load(REGISTER, REGISTER_ID), priced, unit.context.at)
-    service = None
-    if resale is None:
-        lots = [await unit.get(LOT, lot_id) for lot_id in dict.fromkeys(share.lot_id for share in match.lots)]
-        service = choose_service([find_promise(lot.listed, pool.opened) for lot in lots])
+    lots = [await unit.get(LOT, lot_id) for lot_id in dict.fromkeys(share.lot_id for share in match.lots)]
+    service = choose_service([find_promise(lot.listed, pool.opened) for lot in lots])
+    if resale is not None:
+        service = choose_resold_service((await unit.get(GRANT, resale.grant_id)).issued.service)
     steps = (await unit.load(SCHEDULE, SCHEDULE_ID)).terms.ends
     ends = choose_ends(steps, marked) if resale is None else await _bind_ends(unit, steps, marked, resale)
     bound = msgspec.structs.replace(marked, service=service, ends=ends, notices=list_notices(steps))

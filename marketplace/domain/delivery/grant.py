@@ -319,6 +319,11 @@ def choose_service(promises: Sequence[ServiceTerms | None]) -> ServiceTerms | No
     )
 
 
+def choose_resold_service(source: ServiceTerms | None) -> ServiceTerms | None:
+    """Return what resold capacity counts as delivered: the measure of its seller's grant, without a promise besides."""
+    return None if source is None else ServiceTerms(availability_min=ZERO, measure=source.measure, detection=None)
+
+
 def _merge_credits(made: Sequence[ServiceTerms]) -> tuple[CreditStep, ...]:
     """Return the highest credit at each availability; where that takes too many steps, the last ones come early."""
     steps = [step for terms in made for step in terms.credits]

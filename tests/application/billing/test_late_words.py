@@ -20,7 +20,7 @@ from tests.application.billing.test_resold_remedies import (
     sell,
     state,
 )
-from tests.support.market.auditing import find_faults
+from tests.support.market.auditing import audit_log, find_faults
 from tests.support.market.market import Market
 
 DAY = timedelta(days=1)
@@ -60,7 +60,7 @@ async def count(market, *parties):
 
 async def require_fair(market):
     await require_clean(market)
-    assert await find_faults(Late, market.log) == []
+    assert await audit_log(market.log) == []
 
 
 @pytest.mark.parametrize("how", ["void", "degrade"])

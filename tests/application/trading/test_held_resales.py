@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from events.service import ServiceTerms
 from marketplace.application.billing import accounts
 from marketplace.application.delivery import grants
 from marketplace.application.delivery.substitution import substitute_grant
@@ -146,7 +147,8 @@ async def test_what_is_taken_is_sold_with_its_principal_first(sale):
     source = await market.state("grant", issued.grant_id)
     sold = source.resold[0]
     assert (bought.issued.resale.seller_id, bought.issued.resale.grant_id) == (sale.trade.startup, issued.grant_id)
-    assert (bought.issued.provider_id, bought.issued.service) == (sale.trade.provider, None)
+    unpromised = ServiceTerms(availability_min=Decimal(0), measure=issued.service.measure, detection=None)
+    assert (bought.issued.provider_id, bought.issued.service) == (sale.trade.provider, unpromised)
     assert (sold.resale_grant_id, sold.gpu_seconds) == (bought.issued.grant_id, 3 * 24 * 8 * 3600)
     whole = compute_totals(build_tariff(issued), source.gpu_seconds_granted)
     left = compute_totals(build_tariff(issued), source.gpu_seconds_left)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from events.grant import GrantActivated, GrantDegraded, GrantExtended, GrantResold, GrantResumed, GrantSuspended
-from events.service import STANDARD_SERVICE, CreditStep
+from events.service import STANDARD_SERVICE, CreditStep, ServiceTerms
 from marketplace.core.money import ZERO, parse_ratio
-from marketplace.domain.delivery.grant import GRANT, choose_service
+from marketplace.domain.delivery.grant import GRANT, choose_resold_service, choose_service
 from marketplace.domain.delivery.service_level import (
     assess,
     choose_remedy,
@@ -116,6 +116,13 @@ def test_the_strictest_promise_of_the_lots_counts():
     )
     assert choose_service([service_terms(credits=()), service_terms()]) == service_terms()
     assert choose_service([None]) is None
+
+
+@pytest.mark.parametrize("measure", ["metered", "incidents"])
+def test_resold_capacity_is_measured_as_its_sellers_grant_and_promises_nothing(measure):
+    assert choose_resold_service(None) is None
+    terms = choose_resold_service(service_terms(measure=measure))
+    assert terms == ServiceTerms(availability_min=usd(0), measure=measure, detection=None)
 
 
 def steps(**shares):
