@@ -8,6 +8,7 @@ from msgspec import Meta
 from events.types import Event, GpuSeconds, Id, Instant, Text, Usd
 
 Remedy = Literal["replacement", "damages", "make_whole", "broken_match"]
+Outcome = Literal["conceded", "contested", "lapsed", "decided", "undecided", "lowered"]
 """What a claim is for.
 
 ``replacement``: what capacity bought instead costs more; ``damages``: a share of the price of hours that failed;
@@ -131,7 +132,8 @@ class BondAnswered(Event, frozen=True, kw_only=True, tag="bond.answered.v1"):
         holder_id: The holder of the grant's equity that bears a part of its price, or else the reseller that adds to
             it; None: nobody does.
         outcome: ``conceded`` or ``contested`` by the provider, ``lapsed`` by its silence, ``decided`` by the platform,
-            or ``undecided`` by its silence: the middle of what is claimed and conceded.
+            or ``undecided`` by its silence: the middle of what is claimed and conceded; ``lowered``, once it was
+            settled, by what a replacement charges less, or the hours themselves are charged, since.
         amount_usd: What is owed in all: what is conceded or decided. It is less than the claim
             if readings, outages or credits changed since.
         reason: Why.
@@ -142,7 +144,7 @@ class BondAnswered(Event, frozen=True, kw_only=True, tag="bond.answered.v1"):
     party_id: Id
     claim_id: Id
     startup_id: Id
-    outcome: Literal["conceded", "contested", "lapsed", "decided", "undecided"]
+    outcome: Outcome
     amount_usd: Usd
     reason: Text
     decide_until: Instant | None = None
@@ -182,7 +184,9 @@ class BondPaid(Event, frozen=True, kw_only=True, tag="bond.paid.v1"):
 
 
 class BondReturned(Event, frozen=True, kw_only=True, tag="bond.returned.v1"):
-    """A payee of a claim returns what it got too much, because a replacement charges less; paid in the same batch.
+    """A payee of a claim returns what it got too much; paid in the same batch.
+
+    A replacement charges less, or hours that were not metered are charged after all.
 
     Attributes:
         bond_id: The bond.
@@ -191,8 +195,9 @@ class BondReturned(Event, frozen=True, kw_only=True, tag="bond.returned.v1"):
         startup_id: The startup that pays for the grant.
         holder_id: The holder of equity that returns its part; None: the startup does.
         grant_id: What was not delivered.
-        replacement_id: The replacement of which less is charged now.
-        payer_account_id: Which account pays, from the credit that it got, or from what was set aside for it.
+        replacement_id: The replacement of which less is charged now; None: the hours themselves are charged.
+        payer_account_id: Which account pays: from the credit that it got, or from what was set aside for it; of hours
+            that are charged, from what it has.
         payee_account_id: Which account is paid.
         payment_id: The cause of the payment.
         amount_usd: How much.
@@ -204,7 +209,7 @@ class BondReturned(Event, frozen=True, kw_only=True, tag="bond.returned.v1"):
     startup_id: Id
     holder_id: Id | None = None
     grant_id: Id
-    replacement_id: Id
+    replacement_id: Id | None = None
     payer_account_id: Id
     payee_account_id: Id
     payment_id: Id

@@ -105,6 +105,7 @@ class Bonds:
             name, hold_id, _, amount = move
             text = f"{name} of {amount} USD on {hold_id} happens {moved[move]} times, its bond states {stated[move]}"
             self.findings.require(stated[move] == moved[move], "bond", decision[0].sequence, text)
+        self._check_lowered(decision)
         self._check_broken(decision)
         self._check_deposits(decision)
         if any(message.event_type.startswith(("bond.", "account.reserved")) for message in decision):
@@ -148,6 +149,16 @@ class Bonds:
         if "by" in ended:
             is_fault = ended["by"] == ("startup" if ended.get("for_cause") else "provider")
         self.ends[ended["grant_id"]] += is_fault
+
+    def _check_lowered(self, decision: Sequence[Message]) -> None:
+        """Check that a settled claim falls only as less is charged for its replacement, or its hours are charged."""
+        falls = [each for each in decision if each.event_type in {"bond.answered.v1", "bond.returned.v1"}]
+        causes = {"statement.credited.v1", "statement.accepted.v1", "grant.completed.v1"}
+        is_caused = any(message.event_type in causes for message in decision)
+        for message in falls:
+            if message.event_type == "bond.returned.v1" or message.read()["outcome"] == "lowered":
+                text = f"{message.read()['claim_id']} falls, and nothing else was charged"
+                self.findings.require(is_caused, "bond", message.sequence, text)
 
     def _check_broken(self, decision: Sequence[Message]) -> None:
         """Check that what a provider owes for a match that it broke is claimed from its bond at once, and once."""
@@ -243,7 +254,13 @@ class Bonds:
 
     def _take_answer(self, message: Message, body: dict[str, Any], amount: Decimal) -> None:
         claim_id, outcome = body["claim_id"], body["outcome"]
-        claimed, due, _ = self.claims.setdefault(claim_id, [ZERO, ZERO, ZERO])
+        claimed, due, paid = self.claims.setdefault(claim_id, [ZERO, ZERO, ZERO])
+        if outcome == "lowered":
+            text = f"{claim_id} is lowered to {amount} USD of {due}, {paid} were paid"
+            self.findings.require(claim_id in self.settled and paid <= amount < due, "bond", message.sequence, text)
+            self.counted[claim_id] = self.counted.get(claim_id, ZERO) - (due - amount)
+            self.claims[claim_id][1] = amount
+            return
         most = (claimed + due) / 2 if outcome == "undecided" else claimed
         text = f"{claim_id} is {outcome} with {amount} USD of {claimed}, after {due}"
         self.findings.require(due <= amount <= most, "bond", message.sequence, text)

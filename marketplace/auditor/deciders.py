@@ -205,8 +205,10 @@ class Deciders:
             timed = ("worker",) if name == "grant.terminated" else ()
             return None if follows else (stated, "platform", *timed)
         is_of_sale = "issuer.distribution_paid" in beside and str(body.get("reference", "")).startswith("liq_")
-        if name == "account.withdrawn" and is_of_sale:
-            return None  # a holder may have a sale paid, and `sales.py` compares who is paid with what is due
+        is_lowered = name == "bond.answered" and body["outcome"] == "lowered"
+        if (name == "account.withdrawn" and is_of_sale) or is_lowered:
+            # `sales.py` compares whom a holder has paid with what is due; `bonds.py` asks why a claim falls.
+            return None
         if name == "bond.claimed" and "order.unmatched" in beside:
             return ("worker",)  # `bonds.py` compares the claim with the match that its provider broke
         if name == "lot.listed" and body.get("grant_id") is not None and "grant.substituted" in beside:

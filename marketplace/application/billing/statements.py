@@ -10,6 +10,7 @@ from marketplace.application.billing.roll_forward import settle_service
 from marketplace.application.billing.service_statements import find_bill
 from marketplace.application.equity.vesting import vest
 from marketplace.application.steps.access import list_sides, load_grant, require_side, require_unfrozen
+from marketplace.application.steps.claim_amounts import return_charged
 from marketplace.application.steps.prepaid import free_settled
 from marketplace.application.steps.reductions import count_concession
 from marketplace.application.steps.service_review import review_service
@@ -240,6 +241,8 @@ async def _settle(unit: UnitOfWork, before: Statement, statement_id: str) -> Non
     grant = await get_grant(unit, before.issued.grant_id)
     await pay_statement(unit, await find_bill(unit, after, grant), statement_id, after)
     await free_settled(unit, grant)
+    if after.issued.adjustment is not None and after.issued.service_line_id is None:
+        await return_charged(unit, grant, after.issued.adjustment.statement_id, statement_id)
     await _resume(unit, grant)
     await vest(unit, rename_id("iss", grant.issued.startup_id))
 

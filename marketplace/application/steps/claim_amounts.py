@@ -5,13 +5,13 @@ from datetime import datetime
 from decimal import Decimal
 
 from events.account import AccountCredited, AccountHoldReleased
-from events.bond import BondClaimed
-from marketplace.application.steps.claims import pay_claims
+from events.bond import BondClaimed, BondReturned
+from marketplace.application.steps.claims import keep_for_claims, pay_claims
 from marketplace.application.steps.resale_reach import find_reach
 from marketplace.application.steps.service_review import review_service
 from marketplace.application.steps.statement_chain import find_chain, load_chain
 from marketplace.core.errors import Refusal
-from marketplace.core.ids import derive_command_id
+from marketplace.core.ids import derive_command_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.bond import (
@@ -171,6 +171,42 @@ async def _return_excess(
             )
             await unit.decide(BOND, bond_id, command)
     await pay_claims(unit, bond_id)
+    await keep_for_claims(unit, bond_id)
+
+
+async def return_charged(unit: UnitOfWork, grant: Grant, statement_id: str, cause: str) -> None:
+    """Return what was paid of claims for hours of a period that are charged after all, from what the payees have.
+
+    Args:
+        unit: The decision, with the charge paid.
+        grant: The grant.
+        statement_id: The statement of the period.
+        cause: The adjustment that charges them.
+    """
+    for debtor in list_debtors(grant.issued):
+        bond_id = rename_id("bnd", debtor.party_id)
+        left: dict[str, Decimal] = {}
+        for claim in list_settled_claims(await unit.load(BOND, bond_id), grant.issued.grant_id, statement_id):
+            claimed, before = claim.claimed, len(unit.list_events(BOND, bond_id))
+            payees = [(None, claimed.startup_account_id), *((one.party_id, one.account_id) for one in claimed.holders)]
+            for _, account_id in payees:
+                if account_id not in left:
+                    left[account_id] = (await unit.get(ACCOUNT, account_id)).count_free(unit.context.at)
+            command = ReturnClaim(
+                bond_id=bond_id,
+                claim_id=claimed.claim_id,
+                replacement_id=None,
+                cause=cause,
+                most_usd=await find_most(unit, await unit.get(BOND, bond_id), claimed),
+                credited=tuple((holder_id, account_id, left[account_id]) for holder_id, account_id in payees),
+            )
+            await unit.decide(BOND, bond_id, command)
+            for event in unit.list_events(BOND, bond_id)[before:]:
+                if isinstance(event, BondReturned):
+                    left[event.payer_account_id] -= event.amount_usd
+        if left:
+            await pay_claims(unit, bond_id)
+            await keep_for_claims(unit, bond_id)
 
 
 def _sum_freed(unit: UnitOfWork, account_id: str, cause: str, hold_id: str) -> Decimal:

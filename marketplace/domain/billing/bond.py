@@ -43,7 +43,7 @@ from typing import Final, Literal
 import msgspec
 from immutables import Map
 
-from events.bond import BondAnswered, BondClaimed, BondEvent, BondPaid, BondPosted, BondReleased, BondReturned
+from events.bond import BondAnswered, BondClaimed, BondEvent, BondPaid, BondPosted, BondReleased, BondReturned, Outcome
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
@@ -130,20 +130,22 @@ class ReleaseBond(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReturnClaim(msgspec.Struct, frozen=True, kw_only=True):
-    """Return what was paid of a claim beyond what it comes to, because hours of a replacement are not charged.
+    """Lower a settled claim to what it comes to, and return what was paid beyond.
+
+    Hours of a replacement are not charged, or the claimed hours are.
 
     Attributes:
         bond_id: The bond.
         claim_id: The claim.
-        replacement_id: The replacement.
-        cause: The credit, or the replacement that is over; it counts once.
+        replacement_id: The replacement; None: the claimed hours are charged.
+        cause: The credit, or the replacement that is over, or the charge; it counts once.
         most_usd: What the claim comes to by the log now.
-        credited: Who got money by that, with the account and the USD: a holder, or None for the startup.
+        credited: Who can return money, with the account and the USD: a holder, or None for the startup.
     """
 
     bond_id: str
     claim_id: str
-    replacement_id: str
+    replacement_id: str | None
     cause: str
     most_usd: Decimal
     credited: tuple[tuple[str | None, str, Decimal], ...]
@@ -381,25 +383,39 @@ def _answer(command: AnswerClaim, state: Bond) -> Sequence[BondEvent]:
             f"the provider conceded {claim.due_usd}; decide at least that",
             pointer="/amount_usd",
         )
-    answered = BondAnswered(
-        bond_id=command.bond_id,
-        party_id=state.party_id,
-        claim_id=command.claim_id,
-        startup_id=claim.claimed.startup_id,
-        holder_id=claim.claimed.holder_id,
-        outcome=outcome,
-        amount_usd=amount,
-        reason=command.reason,
-        decide_until=command.at + DECIDE_WITHIN if outcome == "contested" else None,
-    )
+    answered = _answer_with(state, claim, outcome, amount, reason=command.reason)
+    if outcome == "contested":
+        answered = msgspec.structs.replace(answered, decide_until=command.at + DECIDE_WITHIN)
     return [answered, *list_payments(command.bond_id, evolve(state, answered), command.at, command.money_usd)]
 
 
-def _return(command: ReturnClaim, state: Bond) -> Iterator[BondReturned]:
-    """Yield what each payee returns of what it got of a claim, in proportion, at most what was credited to it now."""
+def _answer_with(state: Bond, claim: Claim, outcome: Outcome, amount_usd: Decimal, *, reason: str) -> BondAnswered:
+    return BondAnswered(
+        bond_id=claim.claimed.bond_id,
+        party_id=state.party_id,
+        claim_id=claim.claimed.claim_id,
+        startup_id=claim.claimed.startup_id,
+        holder_id=claim.claimed.holder_id,
+        outcome=outcome,
+        amount_usd=amount_usd,
+        reason=reason,
+    )
+
+
+def _return(command: ReturnClaim, state: Bond) -> Iterator[BondAnswered | BondReturned]:
+    """Yield that a settled claim is due no more than it comes to, and what each payee returns of what was paid beyond.
+
+    Payees return in proportion to what they got, each at most what it can return now.
+    """
     claim = require_found("claim", command.claim_id, state.find(command.claim_id))
+    if claim.status != "settled":
+        return
+    least_usd = max(command.most_usd, claim.paid_usd)
+    if least_usd < claim.due_usd:
+        reason = "less is charged in place of the hours, or more of them was delivered, since"
+        yield _answer_with(state, claim, "lowered", least_usd, reason=reason)
     over_usd = claim.paid_usd - sum(claim.returned.values(), ZERO) - command.most_usd
-    if claim.status != "settled" or over_usd <= 0:
+    if over_usd <= 0:
         return
     for holder_id, account_id, credited_usd in command.credited:
         got_usd = claim.paid_usd - sum(claim.received.values(), ZERO)
@@ -423,9 +439,7 @@ def _return(command: ReturnClaim, state: Bond) -> Iterator[BondReturned]:
             )
 
 
-def _find_outcome(
-    command: AnswerClaim, claim: Claim, *, is_whole: bool
-) -> Literal["conceded", "contested", "lapsed", "decided", "undecided"]:
+def _find_outcome(command: AnswerClaim, claim: Claim, *, is_whole: bool) -> Outcome:
     match command.by:
         case "platform":
             return "decided"
@@ -653,6 +667,8 @@ def _find_counted(state: Bond, event: BondAnswered) -> Decimal:
     assert claim is not None, "only claims are answered"
     claimed = claim.claimed
     match event.outcome:
+        case "lowered":
+            return event.amount_usd
         case "conceded" | "lapsed":
             counted_usd = event.amount_usd
         case "undecided":  # the middle of that and what was conceded, rounded down

@@ -175,6 +175,7 @@ class Scheduler:
         self._revoked: set[str] = set()
         self._claims: dict[str, dict[str, Task]] = {}
         self._paid: dict[str, Decimal] = {}
+        self._contested: set[str] = set()
         self._refills = 1
 
     def put(self, task: Task, due: datetime) -> None:
@@ -766,16 +767,16 @@ class Scheduler:
         self.drop(decision)
         if event.decide_until is not None:
             self.put(decision, event.decide_until)
-        paid_usd = self._paid.pop(event.claim_id, ZERO)
         if event.outcome == "contested":
-            self._paid[event.claim_id] = paid_usd  # The decision may raise the claim.
-        self._owe(event, event.amount_usd - paid_usd)
+            self._contested.add(event.claim_id)  # The decision may raise the claim.
+        else:
+            self._contested.discard(event.claim_id)
+        self._owe(event, event.amount_usd - self._paid.get(event.claim_id, ZERO))
 
     @notice.register
     def _pay_rest(self, event: BondPaid) -> None:
         """Learn when there is money for what is still owed: the command that paid a part does not run again."""
-        if event.claim_id in self._paid:
-            self._paid[event.claim_id] += event.amount_usd
+        self._paid[event.claim_id] = self._paid.get(event.claim_id, ZERO) + event.amount_usd
         self._owe(event, event.owed_usd)
 
     def _owe(self, event: BondAnswered | BondPaid, owed_usd: Decimal) -> None:
@@ -788,6 +789,8 @@ class Scheduler:
             self.drop(known)
         if not claims:
             del self._claims[account_id]
+        if owed_usd <= 0 and claim_id not in self._contested:
+            self._paid.pop(claim_id, None)
         self._pay_claims(account_id)
 
     @notice.register

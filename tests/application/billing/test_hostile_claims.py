@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from events.service import STANDARD_SERVICE, CreditStep
 from marketplace.application.billing import bonds
-from marketplace.application.billing.statements import dispute_statement, resolve_statement
+from marketplace.application.billing.statements import accept_statement, dispute_statement, resolve_statement
 from marketplace.application.delivery import grants
 from marketplace.application.delivery.grants import terminate_grant
 from marketplace.application.metering import usage
@@ -39,6 +39,7 @@ from tests.application.billing.test_bonds import (
     sell,
     sell_elsewhere,
     settle,
+    wait_and_pay,
 )
 from tests.application.billing.test_service_credits import Month
 from tests.application.test_rule_races import list_codes, race
@@ -682,6 +683,83 @@ async def test_a_claim_that_invented_readings_lowered_is_made_again_once_they_ar
     assert "is claimed a second time" in str(settled_first)
     kept = await find_faults(Bonds, market.log, drop=lambda one: one.event_type.startswith(("statement.", "usage.")))
     assert "nothing was lowered since" in str(kept)
+
+
+@pytest.mark.parametrize("paid", [True, False], ids=["paid", "conceded"])
+@pytest.mark.parametrize("late_days", [28, 14])
+async def test_hours_that_are_charged_after_all_are_not_paid_for_as_undelivered_too(market, paid, late_days):
+    """A tenant kept a quarter of the price of hours that were not metered, once late readings charged them in full."""
+    market.service = replace(STANDARD_SERVICE, credits=CREDITS)
+    trade = await market.trade(cash="3", equity="0")
+    await market.deposit(trade.provider, 20_000)
+    await post(market, trade.provider, 20_000)
+    async with market.worker():
+        month = Month(market, trade, await market.award(trade))
+        await market.deliver(month.grant, 2)
+        market.clock.at = month.first.end + timedelta(hours=25)
+        issued = await market.until("statement", month.first.statement_id, "issued")
+        market.clock.at = issued.issued.accept_until
+        await market.until("statement", month.first.statement_id, "accepted")
+        await claim(market, trade.startup, month.grant, period_start=month.first.start)
+        await answer(market, trade.provider)
+        if paid:
+            await wait_and_pay(market, trade.provider)
+        [before] = await read_claims(market, trade.provider)
+        damages = round_cents(price(month.grant, 2, 27 * 24) / 4)
+        assert before.due_usd == damages - before.claimed.credited_usd > 0
+        assert before.paid_usd == (before.due_usd if paid else 0)
+        start = month.first.start + timedelta(days=2)
+        reading = Measurement(reading_id="late", nodes=2, start=start, end=start + timedelta(days=late_days))
+        provider = market.context(trade.provider)
+        await usage.report_usage(market.handler, provider, month.grant_id, source="dcgm", measurements=(reading,))
+        late = name_adjustment(month.first.statement_id, 0)
+        await market.until("statement", late, "issued")
+        await accept_statement(market.handler, market.context(trade.startup), late)
+        settled = await market.until("statement", late, "accepted")
+        left = round_cents(price(month.grant, 2, 13 * 24) / 4) if late_days == 14 else Decimal(0)
+        due = max(left - before.claimed.credited_usd - settled.service_credit.provider_usd, Decimal(0))
+        market.clock.at += ANSWER_WITHIN
+        async with asyncio.timeout(WAIT):
+            while (await read_claims(market, trade.provider))[0].paid_usd < due:
+                await market.tick()
+    [after] = await read_claims(market, trade.provider)
+    assert after.paid_usd - sum(after.returned.values()) == after.counted_usd == due < before.due_usd
+    await check(market)
+    if paid:
+        kept = await find_faults(Bonds, market.log, drop="statement.accepted.v1")
+        assert "nothing else was charged" in str(kept)
+
+
+async def test_a_conceded_claim_falls_with_its_replacement_before_it_is_paid(market):
+    """Only what was paid went back: a tenant whose replacement was voided in the 72 hours was paid in full for it."""
+    first, startup = await join(market)
+    async with market.worker():
+        old, new = await replace_lost(market, first, startup)
+        new_id, start = new.grant.issued.grant_id, new.grant.issued.start
+        reading = Measurement(reading_id="all", start=start, end=start + timedelta(days=10), nodes=1)
+        market.clock.at = reading.end
+        provider = market.context(new.grant.issued.provider_id)
+        await usage.report_usage(market.handler, provider, new_id, source="dcgm", measurements=(reading,))
+        [period, *_] = list_periods(new.grant)
+        market.clock.at = period.end + timedelta(hours=25)
+        issued = await market.until("statement", period.statement_id, "issued")
+        market.clock.at = issued.issued.accept_until
+        await market.until("statement", period.statement_id, "accepted")
+        lost = await market.state("grant", old.grant.issued.grant_id)
+        await claim(market, startup, lost, replacement_ids=[new_id])
+        await answer(market, first)
+        [conceded] = await read_claims(market, first)
+        void = {"source": "dcgm", "reading_id": "all", "reason": "nothing ran"}
+        await usage.void_usage(market.handler, market.context(new.grant.issued.provider_id), new_id, **void)
+        await market.until("statement", name_adjustment(period.statement_id, 0), "accepted")
+        market.clock.at += ANSWER_WITHIN
+        due = round_cents(price(old.grant, 1, 60 * 24) / 4) - conceded.claimed.credited_usd
+        async with asyncio.timeout(WAIT):
+            while (await read_claims(market, first))[0].paid_usd < due:
+                await market.tick()
+    [claimed] = await read_claims(market, first)
+    assert claimed.paid_usd == claimed.due_usd == claimed.counted_usd == due < conceded.due_usd
+    await check(market)
 
 
 async def test_a_replacement_that_is_named_once_a_claim_is_settled_does_not_open_it(market):

@@ -439,3 +439,8 @@ def test_what_a_claim_was_paid_too_much_is_returned_in_proportion_and_at_most_wh
         assert BOND.decide(nothing, state) == []
     unsettled, _ = play(post(), shared)
     assert BOND.decide(back, unsettled) == []
+    unpaid, _ = play(post(), shared, answer())
+    [lowered] = BOND.decide(back, unpaid)
+    assert (lowered.outcome, lowered.amount_usd) == ("lowered", usd(60))
+    known = BOND.fold([lowered], unpaid).find(FIRST)
+    assert (known.status, known.due_usd, known.counted_usd) == ("settled", usd(60), usd(60))

@@ -270,7 +270,11 @@ def test_money_of_an_account_costs_a_command_for_each_claim_that_it_owes_and_non
         scheduler.notice(BondPaid(**bond, **paid, owed_usd=Decimal(0)))
     scheduler.take(START, 99)
     scheduler.notice(BondAnswered(**bond, **raised, outcome="decided", amount_usd=Decimal(4)))
-    assert len(scheduler) == 0, "what was decided is paid already"
+    scheduler.notice(BondAnswered(**bond, **raised, outcome="conceded", amount_usd=Decimal(9)))
+    scheduler.notice(BondPaid(**bond, **part, claim_id=claims[0], payment_id="cap_5", owed_usd=Decimal("4.5")))
+    assert [one.task.id for one in scheduler.take(START, 99)] == [claims[0]]
+    scheduler.notice(BondAnswered(**bond, **raised, outcome="lowered", amount_usd=Decimal("4.5")))
+    assert len(scheduler) == 0, "what was decided is paid already, and so is what a claim fell to"
     assert not scheduler._claims
     assert not scheduler._paid
 

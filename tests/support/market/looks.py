@@ -110,6 +110,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "disputes:answer_dispute": {"account": "other", "grant": "fixed", "service_line": "fixed"},
     "disputes:concede_part": {
         "account": "met",
+        "bond": "again",
         "grant": "again",
         "instrument": "again",
         "issuer": "again",
@@ -122,6 +123,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     },
     "disputes:lapse_dispute": {
         "account": "met",
+        "bond": "again",
         "grant": "again",
         "instrument": "again",
         "issuer": "again",
@@ -276,6 +278,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "statements:accept_statement": {
         "instrument": "again",
         "account": "met",
+        "bond": "again",
         "grant": "again",
         "issuer": "again",
         "mandate": "other",
@@ -311,6 +314,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     },
     "statements:resolve_statement": {
         "account": "met",
+        "bond": "again",
         "grant": "again",
         "instrument": "again",
         "issuer": "again",
