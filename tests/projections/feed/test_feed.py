@@ -1,5 +1,7 @@
 """Each tenant's feed shows what concerns it, and nothing else."""
 
+import re
+from collections import defaultdict
 from dataclasses import replace
 from datetime import timedelta
 
@@ -8,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from events.envelope import render_headers
 from events.register import RegisterRelationEnded, RegisterRelationFound, RegisterRelationStated
-from events.registry import parse_body, render_body
+from events.registry import EVENT_TYPES, parse_body, render_body
 from marketplace.domain.register import REGISTER_ID
 from marketplace.log.codec import hash_message
 from marketplace.log.memory import MemoryLog
@@ -125,6 +127,29 @@ async def test_nobody_sees_anothers_money_but_the_provider_its_credit(engine: As
     for party_id in (STARTUP, PROVIDER, FUND, STRANGER):
         money = [event for event in await _seen(engine, party_id) if event.aggregate == "account"]
         assert {event.tag for event in money if party_id not in owners[event.sequence]} == set(), party_id
+
+
+async def test_every_type_of_event_is_for_everybody_for_nobody_or_for_those_whom_its_resource_names(
+    engine: AsyncEngine, memory_log: MemoryLog
+):
+    """A party sees what is of an aggregate, or of a grant, service line or issuer, whose events so far name it."""
+    story = await _project(engine, memory_log)
+    facts = parse_facts(story.recorded)
+    assert {fact.tag for fact in facts} == set(EVENT_TYPES)
+    parties = {fact.id for fact in facts if fact.aggregate == "party"}
+    seen = {party_id: {event.sequence for event in await _seen(engine, party_id)} for party_id in sorted(parties)}
+    named, first = defaultdict[str, set[str]](set), dict[str, str]()
+    for fact, recorded in zip(facts, story.recorded, strict=True):
+        text = recorded.body.decode()
+        related = re.findall(r"(?:grt|iss|svl)_[0-9a-z]{26}", text + first.setdefault(fact.id, text))
+        shown = {party_id for party_id in parties if fact.sequence in seen[party_id]}
+        named[fact.id] |= parties & set(re.findall(r"pty_[0-9a-z]{26}", text))
+        if fact.tag in PUBLIC:
+            assert shown == parties, fact.tag
+        elif fact.aggregate in {"auction", "command"}:
+            assert shown == set(), fact.tag
+        else:
+            assert shown <= named[fact.id].union(*(named[each] for each in related)), fact.tag
 
 
 async def test_a_stranger_sees_the_public_market_only_until_a_grant_is_handed_to_it(
