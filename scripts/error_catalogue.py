@@ -33,13 +33,13 @@ _AUDITOR: Final = "marketplace/auditor/"
 _SERVER: Final = "marketplace/api/http/server.py"
 """What answers before the application is asked."""
 _SENTENCES_MAX: Final = 5
-_STATUSES: Final = {
+STATUSES: Final = {
     "approval": ("approved", "refused", "withdrawn", "lapsed"),
     "auction": ("collecting", "locked", "failed", "cleared", "completed"),
     "claim": ("open", "contested", "settled"),
     "financing": ("closed", "abandoned"),
     "grant": ("issued", "active", "degraded", "suspended", "completed", "terminated"),
-    "instrument": ("drawing", "suspended", "lapsed", "cancelled", "repaid"),
+    "instrument": ("active", "suspended", "lapsed", "cancelled", "repaid"),
     "lot": ("withdrawn",),
     "offer": ("offered", "waived", "exercised", "withdrawn", "transferred"),
     "order": ("open", "locked", "matched", "unmatched", "cancelled", "expired"),
@@ -52,7 +52,7 @@ _STATUSES: Final = {
 _COMPUTED: Final[Mapping[str, tuple[str, ...]]] = {
     "f'key_{state}'": ("key_expired", "key_revoked", "key_suspended"),
     "f'{kind}_unoffered'": ("gpu_class_unoffered", "region_unoffered"),
-    "f'auction_{view.status}'": tuple(f"auction_{status}" for status in _STATUSES["auction"]),
+    "f'auction_{view.status}'": tuple(f"auction_{status}" for status in STATUSES["auction"]),
     "f'{what}_exists'": ("reference_exists", "cause_exists"),
     "f'{what}_unwelcome'": ("provider_unwelcome", "site_unwelcome"),
     "f'{aggregate}_overdrawn'": ("warrant_overdrawn", "option_overdrawn"),
@@ -262,7 +262,7 @@ def _read(call: _Call, calls: list[_Call]) -> Iterator[_Raised]:
             status = call.find("status", 2)
             allowed = _tell(call.find("allowed", 3), call.known)
             is_allowed = (allowed or "").replace(",", "").split()
-            for each in (status.value,) if isinstance(status, ast.Constant) else _STATUSES[aggregate]:
+            for each in (status.value,) if isinstance(status, ast.Constant) else STATUSES[aggregate]:
                 if each in is_allowed:
                     continue
                 text = f"{aggregate} {{id}} is {each}; it must be {allowed or '{allowed}'} for this"

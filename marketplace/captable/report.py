@@ -79,7 +79,7 @@ class InstrumentLine(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         instrument_id: The instrument.
         holder_id: Its holder.
-        status: Its status, such as ``drawing``.
+        status: Its status, such as ``active``.
         commitment_usd: The most principal that it may come to.
         principal_usd: Principal that accrued and was not reversed, what was converted or repaid included.
         converted_usd: The part that became shares.

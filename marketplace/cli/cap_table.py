@@ -138,7 +138,7 @@ def _list_instruments(instruments: Iterable[InstrumentLine], names: Mapping[str,
             (
                 line.instrument_id,
                 names[line.holder_id],
-                "drawn" if line.status == "drawing" and not line.undrawn_usd else line.status,
+                "drawn" if line.status == "active" and not line.undrawn_usd else line.status,
                 f"{line.commitment_usd:,}",
                 f"{line.principal_usd:,}",
                 f"{line.converted_usd:,}",

@@ -104,7 +104,7 @@ def buy_warrant(life):
 
 
 def accrue(life):
-    drawing = {key for key, each in life.instruments.items() if each.status == "drawing" and each.undrawn_usd}
+    drawing = {key for key, each in life.instruments.items() if each.status == "active" and each.undrawn_usd}
     key = life.pick(drawing)
     life.count += 1
     amount = min(Decimal(life.pick(["0.01", "333.33", "100000"])), life.instruments[key].undrawn_usd)

@@ -256,7 +256,7 @@ async def test_a_note_is_repaid_before_its_maturity_only_with_its_holders_agreem
     before = (await market.account(fund)).available_usd
     proposal_id = await propose(market, startup, instruments.repay_note, note)
     assert (await market.state("proposal", proposal_id)).voters == {fund}
-    assert (await market.state("instrument", note)).status == "drawing"
+    assert (await market.state("instrument", note)).status == "active"
     assert (await market.account(fund)).available_usd == before
     refused = await propose(market, startup, instruments.repay_note, other)
     market.clock.at += timedelta(days=1)

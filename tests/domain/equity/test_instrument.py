@@ -236,7 +236,7 @@ NOTHING_NEW = {
     "a statement accepted twice": ([ISSUED, accrued(1, 400), SUSPENDED], accrue(1, 400)),
     "a conversion for the same cause": ([ISSUED, accrued(1, 400), converted(400), accrued(2, 9)], convert(400)),
     "a reversal for the same reason": ([ISSUED, accrued(1, 400), reversal(1, 150)], take_back(1, 150)),
-    "a resumption of what is drawing": ([ISSUED], RESUME),
+    "a resumption of what is active": ([ISSUED], RESUME),
     "an amendment to the present terms": ([ISSUED], amend(CAP_10M)),
 }
 

@@ -173,7 +173,7 @@ def _amend(command: AmendInstrument, state: Instrument) -> Sequence[InstrumentEv
             pointer="/terms/kind",
         )
     if state.status in {"cancelled", "repaid"}:
-        raise refuse_status("instrument", command.instrument_id, state.status, "drawing, suspended or lapsed")
+        raise refuse_status("instrument", command.instrument_id, state.status, "active, suspended or lapsed")
     if state.election is not None and isinstance(command.terms, SafeTerms) and command.terms.most_favoured_nation:
         raise refuse_decided(command.instrument_id)
     return [
@@ -204,11 +204,11 @@ def _steer_draw(
 ) -> Sequence[InstrumentEvent]:
     match command:
         case SuspendInstrument():
-            after, allowed = "suspended", "drawing"
+            after, allowed = "suspended", "active"
         case ResumeInstrument():
-            after, allowed = "drawing", "suspended"
+            after, allowed = "active", "suspended"
         case LapseInstrument():
-            after, allowed = "lapsed", "drawing or suspended"
+            after, allowed = "lapsed", "active or suspended"
     if state.status == after:
         return []
     if not state.is_open:

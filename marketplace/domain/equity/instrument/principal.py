@@ -30,8 +30,8 @@ def accrue(command: AccruePrincipal, state: Instrument) -> Sequence[InstrumentEv
     require_usd(command.principal_usd, "/principal_usd")
     if _is_known_tranche(command, state):
         return []
-    if state.status != "drawing":
-        raise refuse_status("instrument", command.instrument_id, state.status, "drawing")
+    if state.status != "active":
+        raise refuse_status("instrument", command.instrument_id, state.status, "active")
     _require_source(command, state)
     terms = state.terms
     if isinstance(terms, NoteTerms) and command.on_day > terms.matures_on:
@@ -117,7 +117,7 @@ def reduce(command: ReduceCommitment, state: Instrument) -> Sequence[InstrumentE
         raise refuse_exists("reduction", command.instrument_id)
     require_usd(command.amount_usd, "/amount_usd")
     if not state.is_open:
-        raise refuse_status("instrument", command.instrument_id, state.status, "drawing or suspended")
+        raise refuse_status("instrument", command.instrument_id, state.status, "active or suspended")
     if command.amount_usd > state.undrawn_usd:
         raise Refusal(
             "reduction_above_undrawn",

@@ -37,7 +37,7 @@ from marketplace.core.money import ZERO
 from marketplace.equity import model
 from marketplace.equity.notes import balance
 
-DrawStatus = Literal["drawing", "suspended", "lapsed", "cancelled", "repaid"]
+DrawStatus = Literal["active", "suspended", "lapsed", "cancelled", "repaid"]
 
 
 class TermsVersion(NamedTuple):
@@ -116,7 +116,7 @@ class Instrument:
 
     Attributes:
         issued: The signed terms.
-        status: Principal may accrue only while it is `drawing`.
+        status: Principal may accrue only while it is `active`.
         versions: Terms, version 1 first.
         tranches: Oldest first.
         conversions: Oldest first.
@@ -178,7 +178,7 @@ class Instrument:
     @property
     def is_open(self) -> bool:
         """Whether the rest of the commitment may still accrue, now or once it is resumed."""
-        return self.status in {"drawing", "suspended"}
+        return self.status in {"active", "suspended"}
 
     @property
     def open_usd(self) -> Decimal:
@@ -316,7 +316,7 @@ InstrumentState = Instrument | None
 def evolve(state: InstrumentState, event: InstrumentEvent) -> InstrumentState:
     """Return the state after an event."""
     if isinstance(event, InstrumentIssued):
-        return Instrument(event, "drawing", (TermsVersion(event.terms, applies_to_earlier=False),))
+        return Instrument(event, "active", (TermsVersion(event.terms, applies_to_earlier=False),))
     assert state is not None, "an instrument is issued first"
     match event:
         case InstrumentAmended():
@@ -329,7 +329,7 @@ def evolve(state: InstrumentState, event: InstrumentEvent) -> InstrumentState:
         case InstrumentSuspended():
             return replace(state, status="suspended")
         case InstrumentResumed():
-            return replace(state, status="drawing")
+            return replace(state, status="active")
         case InstrumentLapsed():
             return replace(state, status="lapsed")
         case InstrumentCommitmentReduced():
