@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Literal, NamedTuple
 
 from marketplace.core.errors import Refusal
-from marketplace.equity.exact import ONE, ZERO, not_negative, positive, proper_fraction
+from marketplace.equity.exact import ONE, ZERO, not_negative, positive, proper_fraction, show
 from marketplace.equity.model import (
     Capitalization,
     CapitalizationDefinition,
@@ -129,7 +129,7 @@ def company_capitalization(capitalization: Capitalization, safes: Iterable[Safe]
     check_capitalization(capitalization)
     claims = [_claim(capitalization, safe) for safe in safes]
     slope = sum((part for part, _, whole in claims if whole), ZERO)
-    refuse_full_stack(slope, f"the SAFEs together ask for {slope} of the company")
+    refuse_full_stack(slope, f"the SAFEs together ask for {show(slope)} of the company")
     fixed = sum((part * base for part, base, _ in claims), ZERO)
     converting = fixed / (1 - slope)
     shares = tuple(part * (base + (converting if whole else ZERO)) for part, base, whole in claims)
@@ -147,7 +147,7 @@ def refuse_full_stack(slope: Fraction, asks: str) -> None:
             "stack_exceeds_company",
             f"{asks}, so nothing is left for its present holders and no share count exists; "
             "raise the caps or the pre-money, or lower the amounts or the pool",
-            slope=str(slope),
+            slope=show(slope),
         )
 
 

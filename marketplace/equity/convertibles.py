@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from marketplace.core.errors import Refusal
 from marketplace.equity.capitalization import Counted, claimed_part, counted_by
-from marketplace.equity.exact import ONE, ZERO, positive, proper_fraction
+from marketplace.equity.exact import ONE, ZERO, positive, proper_fraction, show
 from marketplace.equity.model import Branch, Note, RoundTerms, Safe, SafeTerms
 from marketplace.equity.notes import balance
 
@@ -172,9 +172,9 @@ def _refuse_small_cap(claim: Claim) -> None:
     if claim.cap is not None and claim.amount >= claim.cap:
         raise Refusal(
             "cap_below_principal",
-            f"{claim.instrument_id} puts {claim.amount} USD under a cap of {claim.cap} USD, which asks for the whole "
-            "company; the cap must be above the money",
+            f"{claim.instrument_id} puts {show(claim.amount)} USD under a cap of {show(claim.cap)} USD, which asks for "
+            "the whole company; the cap must be above the money",
             instrument_id=claim.instrument_id,
-            amount_usd=str(claim.amount),
-            valuation_cap_usd=str(claim.cap),
+            amount_usd=show(claim.amount),
+            valuation_cap_usd=show(claim.cap),
         )

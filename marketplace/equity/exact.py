@@ -7,6 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from marketplace.core.errors import Refusal
+from marketplace.core.money import round_ratio
 
 Exact = int | Decimal | Fraction
 
@@ -71,6 +72,11 @@ def proper_fraction(value: Exact, what: str) -> Fraction:
             value=str(value),
         )
     return number
+
+
+def show(value: Fraction) -> str:
+    """Write a fraction for people, as a decimal of at most 12 places, rounded half to even."""
+    return f"{round_ratio(value):f}"
 
 
 def render(value: Fraction | int) -> str:

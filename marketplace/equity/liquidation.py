@@ -13,7 +13,7 @@ from typing import Literal
 from marketplace.core.errors import Refusal
 from marketplace.equity.capitalization import refuse_full_stack
 from marketplace.equity.convertibles import elected_terms
-from marketplace.equity.exact import ONE, ZERO, Exact, not_negative, positive, proper_fraction
+from marketplace.equity.exact import ONE, ZERO, Exact, not_negative, positive, proper_fraction, show
 from marketplace.equity.model import Capitalization, Note, PreferredClass, Safe
 from marketplace.equity.notes import balance
 
@@ -128,7 +128,7 @@ def read_sale(
         *_grouped(_note_claim(note, on_day) for note in notes),
     ]
     slope = sum((claim.cap_part or ZERO for claim in claims if claim.counts_conversions), ZERO)
-    refuse_full_stack(slope, f"the caps together ask for {slope} of the company")
+    refuse_full_stack(slope, f"the caps together ask for {show(slope)} of the company")
     common = tuple(
         Part(holding.holder_id, holding.class_id, Fraction(holding.shares))
         for holding in capitalization.holdings

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from marketplace.core.errors import Refusal
 from marketplace.equity.capitalization import Counted, refuse_full_stack
 from marketplace.equity.convertibles import Claim
-from marketplace.equity.exact import ONE, ZERO
+from marketplace.equity.exact import ONE, ZERO, show
 from marketplace.equity.model import Branch, PoolTiming, PricingConvention
 
 STEPS_MAX = 1_000
@@ -259,7 +259,7 @@ def _converting_line(
             inner += claim.part
         total = total.plus(base.times(claim.part))
     refuse_full_stack(
-        inner, f"the caps and fixed shares together ask for {inner} of the capitalization before the round"
+        inner, f"the caps and fixed shares together ask for {show(inner)} of the capitalization before the round"
     )
     return total.times(1 / (1 - inner)), inner
 
@@ -283,12 +283,12 @@ def _refuse_slope(problem: Problem, slope: Fraction, inner: Fraction) -> None:
         return
     raise Refusal(
         "stack_exceeds_company",
-        f"pool, new money and conversions ask for {slope} of every share that the round creates, so no share count "
-        "exists; raise the pre-money or the caps, or lower the amounts or the pool",
-        slope=str(slope),
-        caps_part=str(inner),
-        pool_part=str(problem.pool_target or ZERO),
-        new_money_part=str(problem.new_money / (problem.pre_money + problem.new_money)),
+        f"pool, new money and conversions ask for {show(slope)} of every share that the round creates, so no share "
+        "count exists; raise the pre-money or the caps, or lower the amounts or the pool",
+        slope=show(slope),
+        caps_part=show(inner),
+        pool_part=show(problem.pool_target or ZERO),
+        new_money_part=show(problem.new_money / (problem.pre_money + problem.new_money)),
     )
 
 

@@ -16,7 +16,7 @@ from itertools import product
 from marketplace.core.errors import Refusal
 from marketplace.core.rounding import allocate, round_whole
 from marketplace.equity.certificates import ENGINE_VERSION
-from marketplace.equity.exact import ZERO, Exact, render
+from marketplace.equity.exact import ZERO, Exact, render, show
 from marketplace.equity.liquidation import Choice, ClaimKind, ExitClaim, OptionGrant, Part, Sale, read_sale
 from marketplace.equity.model import Capitalization, Note, Safe
 from marketplace.equity.splitting import Split, split
@@ -128,9 +128,9 @@ def distribute(
     if result.unclaimed:
         raise Refusal(
             "no_residual_holder",
-            f"{result.unclaimed} USD of the proceeds belong to nobody: no common stock, and every claim "
+            f"{show(result.unclaimed)} USD of the proceeds belong to nobody: no common stock, and every claim "
             "is paid in full",
-            unclaimed_usd=str(result.unclaimed),
+            unclaimed_usd=show(result.unclaimed),
         )
     payouts = _payouts(sale, result)
     elections = tuple(_election(sale, choices, index) for index in range(len(sale.claims)))

@@ -40,7 +40,7 @@ from events.issuer_dilution import Exposure
 from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms, WarrantTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
-from marketplace.core.money import ZERO, ceil_cents, parse_ratio, render_ratio, require_share, require_usd
+from marketplace.core.money import ZERO, ceil_cents, parse_ratio, render_ratio, require_share, require_usd, round_ratio
 from marketplace.core.rounding import round_half_even
 from marketplace.domain.equity.instrument.state import compute_balance
 from marketplace.domain.equity.issuer.as_converted import convert_row, convert_shares, find_preference, measure_company
@@ -488,7 +488,7 @@ def _refuse_stack(state: Issuer, subject_id: str, exposures: Iterable[Exposure])
         " the cap or lower the principal",
         principal_usd=str(principal),
         valuation_caps_usd=caps,
-        slope=render_ratio(after),
+        slope=str(round_ratio(after)),
     )
 
 
@@ -509,7 +509,7 @@ def _refuse_elected(subject_id: str, exposure: Exposure, known: Iterable[Exposur
         " holders first",
         principal_usd=str(principal),
         valuation_caps_usd=[str(cap)],
-        slope=render_ratio(Fraction(principal) / Fraction(cap)),
+        slope=str(round_ratio(Fraction(principal) / Fraction(cap))),
     )
 
 

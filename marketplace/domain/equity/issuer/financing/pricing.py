@@ -26,7 +26,7 @@ from events.financing import (
 )
 from events.types import NoteTerms, SafeTerms
 from marketplace.core.errors import Refusal
-from marketplace.core.money import SHARE_PRICE_PLACES, ZERO, render_ratio
+from marketplace.core.money import SHARE_PRICE_PLACES, ZERO, render_ratio, round_ratio
 from marketplace.core.rounding import round_places, round_whole
 from marketplace.domain.equity.issuer.rules import get_class, require_authorised
 from marketplace.domain.equity.issuer.state import RUN, Issuer, capitalization_of
@@ -362,8 +362,8 @@ def _require_shares(pricing: RoundPricing) -> None:
         if shares[conversion.instrument_id] == 0:
             raise Refusal(
                 "conversion_empty",
-                f"{conversion.instrument_id} would become {conversion.shares_exact} of a share, so its principal would"
-                " be lost; split the stock before the round",
+                f"{conversion.instrument_id} would become {round_ratio(Fraction(conversion.shares_exact)):f} of a"
+                " share, so its principal would be lost; split the stock before the round",
                 instrument_id=conversion.instrument_id,
                 shares_exact=conversion.shares_exact,
                 price_exact=conversion.price_usd_per_share,
