@@ -25,6 +25,7 @@ from marketplace.projections.engine.runner import Projector
 from marketplace.projections.engine.watch import watch
 from marketplace.projections.registry import PROJECTIONS
 from marketplace.runtime.worker import Worker
+from tests.api.documented import listen
 from tests.support.patience import PATIENCE_SECONDS
 
 ADMIN_KEY = "mkp_01jdm5v5tze1xa6a4sbz1gk3c4_abcdefghijklmnopqrstuvwxyz"
@@ -122,6 +123,7 @@ async def open_stage(
             watch=watching,
         )
         stage = Stage(create_application(services), services, None, stack)  # type: ignore[arg-type]
+        stack.enter_context(listen(stage.application))
         stage.admin = await stage.open_client(ADMIN_KEY)
         yield stage
 

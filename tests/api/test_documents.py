@@ -14,6 +14,8 @@ from marketplace.api.http.document import name_group
 from marketplace.api.http.request_file import use_variables
 from marketplace.client.operation import Events
 from marketplace.log.memory import MemoryLog
+from scripts.error_catalogue import STATUSES
+from tests.api.documented import listen, read_document
 from tests.api.stage import open_stage
 from tests.api.test_commands import PARTY
 from tests.contracts.market import ROOT
@@ -137,6 +139,37 @@ async def test_the_openapi_document_says_what_routes_do_in_any_language():
     assert {"orders.place", "grants.list"} < set(names)
     for operation in operations:
         assert [operation["operationId"].partition(".")[0]] == [name_group(tag) for tag in operation["tags"]]
+
+
+def list_statuses(operation):
+    """Return the statuses that a list can be filtered by, or that the document has none."""
+    given = [each["schema"]["items"] for each in operation.get("parameters", ()) if each["name"] == "status"]
+    return {status for each in given for status in each["enum"]}
+
+
+async def test_a_refusal_names_a_status_by_the_word_that_answers_and_filters_have():
+    async with open_stage(MemoryLog()) as stage:
+        document = await read_document(stage.admin)
+    operations = {each["operationId"]: each for item in document["paths"].values() for each in item.values()}
+    told = {name: list_statuses(operations.get(f"{name}s.list", {})) for name in STATUSES} | {
+        "claim": list_statuses(operations["bonds.list_claims"])
+    }
+    held = {name: statuses for name, statuses in told.items() if statuses}
+    assert held.keys() == STATUSES.keys() - {"approval", "financing", "offer"}, "these have no filter"
+    wrong = {name: {*STATUSES[name]} - statuses for name, statuses in held.items() if {*STATUSES[name]} - statuses}
+    assert wrong == {"auction": {"completed"}}, "an auction is cleared, and says when that was carried out"
+
+
+async def test_an_answer_otherwise_than_the_document_says_fails_the_test_that_got_it():
+    async def answer_wrongly(scope, receive, send):
+        kind = (b"content-type", b"application/json")
+        await send({"type": "http.response.start", "status": 200, "headers": [kind]})
+        await send({"type": "http.response.body", "body": b'{"status": 7}'})
+
+    async with open_stage(MemoryLog()) as stage:
+        stage.application.asgi_handler = answer_wrongly
+        with pytest.raises(AssertionError, match="7 is not of type 'string'"), listen(stage.application):
+            await stage.admin.get("/health/live")
 
 
 VENDORED = {
