@@ -37,9 +37,9 @@ async def declare_relation(
 ) -> Receipt:
     """State an owner or affiliate, as the party; record one that was found, as the platform.
 
-    A relation takes a party's say among disinterested holders, so it is stated by who may agree for the party. If the
-    account limits one person, the statement is only requested, and waits for a second one; see
-    `marketplace.application.billing.approvals`.
+    A relation takes a party's say among disinterested holders, so it is stated by who may agree for the party, and
+    found by a key of the platform that may decide. If the account limits one person, the statement is only requested,
+    and waits for a second one; see `marketplace.application.billing.approvals`.
 
     The receipt's id is the relation's: a repeat gets the same one, also after that relation ended. `auction_ids` are
     the auctions that are not completed: a party states nothing new while one decides, since that could undo an order.
@@ -48,7 +48,7 @@ async def declare_relation(
         Refusal: ``party_unknown`` · ``scope_missing`` · ``party_suspended`` · refusals of the register · of a party
             alone ``market_deciding`` · ``person_missing``.
     """
-    require_tenant(context, party_id, duty=True)
+    require_tenant(context, party_id)
     require_agreeing(context)
     act = RelationAct(related_id=related_id, owner=owner, relation=kind, since=since, reason=reason)
 
@@ -97,9 +97,10 @@ async def end_relation(handler: Handler, context: Context, party_id: str, relati
     """End a relation, as the platform; take back what the party alone stated, as the party.
 
     Raises:
-        Refusal: ``party_unknown`` · ``relation_unknown`` · ``relation_firm`` · ``relation_unstated``.
+        Refusal: ``party_unknown`` · ``scope_missing`` for a key of the platform that may not decide ·
+            ``relation_unknown`` · ``relation_firm`` · ``relation_unstated``.
     """
-    require_tenant(context, party_id, duty=True)
+    require_tenant(context, party_id)
 
     async def work(unit: UnitOfWork) -> None:
         command = EndRelation(

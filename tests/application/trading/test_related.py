@@ -73,6 +73,20 @@ async def test_a_clerk_that_may_not_agree_states_no_relation(market):
     assert (caught.value.code, caught.value.facts["scope"]) == ("scope_missing", "proposals:agree")
 
 
+async def test_a_clerk_of_the_platform_finds_and_ends_no_relation(market):
+    """One related a fund to a founder, and the founder alone decided; or ended what its sister could not end."""
+    fund, founder = await market.party("Fund", "fund"), await market.party("Founder", "fund")
+    clerk, told = msgspec.structs.replace(market.context(), decides=False), {"kind": "affiliate", "reason": "x"}
+    found = await declare_relation(market.handler, market.context(), fund, related_id=founder, **told)
+    for sent in (
+        declare_relation(market.handler, clerk, fund, owner="lei:one", **told),
+        end_relation(market.handler, clerk, fund, found.id, reason="x"),
+    ):
+        with pytest.raises(Refusal) as caught:
+            await sent
+        assert (caught.value.code, caught.value.facts["scope"]) == ("scope_missing", "rights:decide")
+
+
 async def test_a_limit_of_one_person_lets_two_state_a_relation(market):
     """One person gave up a fund's vote for ever, though its account let one person alone let go next to nothing."""
     fund, founder = await market.party("Fund", "fund"), await market.party("Founder", "fund")
