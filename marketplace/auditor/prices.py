@@ -366,12 +366,12 @@ class Company:
             after.append({**each, "amount_usd": Fraction(each["amount_usd"]) - taken})
         self.exposures[instrument["instrument_id"]] = after
 
-    def list_investors(self, holdings: Mapping[tuple[str, str, str], int], *, by_options: bool = True) -> set[str]:
+    def list_investors(self, holdings: Mapping[tuple[str, str, str], int]) -> set[str]:
         """Return who holds what it got for compute or money.
 
         That is an instrument that is open, or a warrant that one gave; preferred stock; or any stock, if the holder
         bought some in a round, by an instrument, for more than the least price of any class, or at one at which all
-        stock was worth more than 100,000 USD as some was issued at it. What was bought by an option (`by_options`) or
+        stock was worth more than 100,000 USD as some was issued at it. What was bought by an option or
         from a holder, got from a buyer in a sale, or handed on by who had bought it counts as well.
         """
         stock = {row[1:] for row, shares in holdings.items() if row[0] == "stock" and shares}
@@ -381,7 +381,7 @@ class Company:
             if any(Fraction(each["amount_usd"]) for each in self.exposures.get(name, ())):
                 found.add(holder_id)
         found |= {each for name, each in self.bought_rights.items() if holdings.get(("warrant", each, name))}
-        buyers = self._list_buyers(by_options=by_options) | {*self.bought_rights.values()}
+        buyers = self._list_buyers(by_options=True) | {*self.bought_rights.values()}
         return found | (buyers & {holder for holder, _ in stock})
 
     def _list_buyers(self, *, by_options: bool) -> set[str]:
@@ -408,7 +408,9 @@ class Company:
         return Fraction(-1) if is_dear else least
 
     def is_redemption(self, body: Body, price: Fraction, holdings: Mapping[tuple[str, str, str], int]) -> bool:
-        """Return whether the company takes back what somebody invested: not so at cost from founders and employees.
+        """Return whether the company takes back what somebody invested: not so at cost what founders and employees got.
+
+        A party that paid more than founders for an option invested.
 
         Args:
             body: What it takes back.
@@ -419,7 +421,7 @@ class Company:
         known = self.classes.get(class_id)
         if known is None or known.kind == "preferred":
             return known is not None
-        investors = {each for each in self.list_investors(holdings, by_options=False) if each.startswith("pty_")}
+        investors = {each for each in self.list_investors(holdings) if each.startswith("pty_")}
         if holder_id in investors | self._list_buyers(by_options=False):
             return True
         own = [lot for lot in self._list_got(holder_id, class_id, by_rights=True) if lot.cause is None]

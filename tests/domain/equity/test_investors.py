@@ -268,9 +268,14 @@ BACK = {
     "an investor's without a key": ([*FOUNDED, issued(3, KEYLESS, 9, 1)], bought_back(1, KEYLESS, 9, 1), True),
     "a founder's that invests too": ([*FOUNDED, issued(3, PROVIDER, 9, 1)], bought_back(1, PROVIDER, 9, 0), True),
     "an employee's at cost": (OPTED, bought_back(1, KEYLESS, 100, "0.25"), False),
-    "an employee's with a key, at cost": (
+    "an employee's with a key that paid more than founders, at cost": (
         [*FOUNDED, *opted("0.25", ANGEL)],
         bought_back(1, ANGEL, 100, "0.25"),
+        True,
+    ),
+    "an employee's with a key, at the founders' price": (
+        [*FOUNDED, *opted("0.0001", ANGEL)],
+        bought_back(1, ANGEL, 100, "0.0001"),
         False,
     ),
     "an employee's with a key, above cost": (
@@ -289,7 +294,10 @@ BACK = {
 
 @pytest.mark.parametrize(("given", "back", "asks"), BACK.values(), ids=BACK)
 def test_an_investor_has_its_money_back_alone_only_if_the_others_do_not_refuse(given, back, asks):
-    """A straw that made a price or carried a round was bought out at cost in the same minute, by its own answer."""
+    """A straw that made a price, carried a round or voted was bought out at cost in the same minute, by its own answer.
+
+    One voted for a pool with stock that it had bought by an option.
+    """
     state, votes = ISSUER.fold([*START, *given]), audit([*START, *given])
     at_price = (back.holder_id, back.class_id, back.shares, Fraction(back.price_usd_per_share))
     assert is_redemption(state, *at_price) is asks

@@ -44,12 +44,12 @@ GIVEN_FEW: Final = Fraction(1, 10)
 """The part of all stock that was issued without a cause, up to which stock that was given away makes no price."""
 
 
-def list_investors(state: Issuer, *, by_options: bool = True) -> frozenset[str]:
+def list_investors(state: Issuer) -> frozenset[str]:
     """Return the parties that hold what they got for compute or money, without the company.
 
     These are an instrument that is open, or a warrant that one gave; preferred stock; and any stock, if the holder
-    bought some in a round, by an instrument, or for more than the least price of any class, also by a warrant that it
-    exercised in cash or (`by_options`) an option: founders get theirs for it. The least price is no founder's either if
+    bought some in a round, by an instrument, or for more than the least price of any class, also by a warrant or an
+    option that it exercised in cash: founders get theirs for it. The least price is no founder's either if
     all stock was worth more than `FOUNDERS_USD_MAX` as some was issued at it. The same holds for stock bought from a
     holder, got from a buyer in a sale, or handed on by somebody who bought it.
     """
@@ -64,7 +64,7 @@ def list_investors(state: Issuer, *, by_options: bool = True) -> frozenset[str]:
         held = warrant.shares_outstanding or warrant.holder_id in stockholders
         if held and warrant.issued.cause in state.instruments:
             found.add(warrant.holder_id)
-    found |= {holder_id for holder_id, _ in _list_bought(state, by_options=by_options)} & stockholders
+    found |= {holder_id for holder_id, _ in _list_bought(state, by_options=True)} & stockholders
     return frozenset(each for each in found if is_id(each, "pty") and each != state.formed.party_id)
 
 
@@ -111,14 +111,13 @@ def is_redemption(state: Issuer, holder_id: str, class_id: str, shares: int, pri
     """Return whether a company would pay an investor its money back, alone of all who invested.
 
     Not so if it buys, at cost, what a founder or an employee who invested nothing got as such: stock at the founders'
-    price, or by an option. Stock that another holder handed on does not count as theirs.
+    price, or without a key by an option. A party that paid more for an option is an investor: it could vote with
+    that stock and be bought out in the same minute. Stock that another holder handed on does not count as theirs.
     """
     if holder_id == state.formed.party_id:
         return False
     bought = {holder for holder, _ in _list_bought(state, by_options=False)}
-    if state.classes[class_id].created.kind == "preferred" or holder_id in (
-        bought | list_investors(state, by_options=False)
-    ):
+    if state.classes[class_id].created.kind == "preferred" or holder_id in bought | list_investors(state):
         return True
     own = [each for each in list_got(state, holder_id, class_id, by_rights=True) if each.cause is None]
     paid = max((each.price_usd for each in own), default=Fraction(0))
