@@ -1,22 +1,24 @@
 """Checks what warrants vest: the deliveries and dollars that they count, and that milestones of a tranche are reached.
 
 A warrant with a programme also counts grants and purchases that the programme names, so its sums are at least those of
-its own grants. Mean prices of recorded sources are computed, where they are measured, fix a price or value an exercise.
-A price that rounds and valuations made is at most the highest one that others than the warrant's side and the company
-made. Power is computed from what nodes state as their pool is opened; of a programme, all grants and statements that it
-ever named count. Milestones of delivery and payments count as reached where they let vested shares be exercised.
+its own grants, and at most those of all grants and statements that the programme ever named, without grants that a
+stranger to the programme pays for. What the seller of resold hours adds is no payment of a customer. Mean prices of
+recorded sources are computed, where they are measured, fix a price or value an exercise. A price that rounds and
+valuations made is at most the highest one that others than the warrant's side and the company made. Power is computed
+from what nodes state as their pool is opened; grants count for no more of a pool than they have of it at one instant.
+Milestones of delivery and payments count as reached where they let vested shares be exercised.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil
 from typing import Any, Final
 
 from marketplace.auditor.averages import Averages
-from marketplace.auditor.spans import parse_instant
+from marketplace.auditor.spans import FOREVER, parse_instant
 from marketplace.auditor.stream import Findings, Message
 from marketplace.auditor.votes import Votes
 
@@ -27,15 +29,25 @@ _REDUCED_WITHIN: Final = timedelta(days=180)
 """How long after shares vested what was delivered or paid for them may fall."""
 _FRESH: Final = timedelta(days=30)
 """How old the last price of a mean may be that values an exercise."""
+_NEVER: Final = datetime(1, 1, 1, tzinfo=UTC)
+_SPANS: Final = frozenset({"grant.issued", "grant.extended", "grant.rescheduled", "grant.terminated"})
+_COUNTED: Final = _SPANS | {"grant.marked", "statement.accepted", "statement.credited"}
 Body = Mapping[str, Any]
 
 
 @dataclass(slots=True)
 class Delivered:
-    """What was accepted of a grant, less credits; its nodes and their power; and its sellers and their relation."""
+    """What was accepted of a grant, less credits; its nodes, their power and span; its sides and their relation.
+
+    A grant that moved has a pool of its own.
+    """
 
     mark: str | None = None
     sellers: frozenset[str] = frozenset()
+    payer_id: str = ""
+    pool_id: str = ""
+    start: datetime = FOREVER
+    end: datetime = _NEVER
     gpu_seconds: int = 0
     paid_usd: Decimal = Decimal(0)
     nodes: int = 0
@@ -65,7 +77,8 @@ class Milestones:
         averages: The mean prices of recorded sources.
         node_kw: The power that a node of each pool states.
         programmes: The grants of each programme.
-        stated_kw: The power that statements of each programme state.
+        customers: The customers of each programme.
+        stated: What is stated of each programme, by statement.
         splits: All splits of its issuer as each warrant was issued.
         votes: Prices and relations; None: such prices count as reached.
     """
@@ -81,7 +94,8 @@ class Milestones:
     splits: dict[str, Fraction] = field(default_factory=dict)
     node_kw: dict[str, int] = field(default_factory=dict)
     programmes: dict[str, set[str]] = field(default_factory=dict)
-    stated_kw: dict[str, dict[str, int]] = field(default_factory=dict)
+    customers: dict[str, frozenset[str]] = field(default_factory=dict)
+    stated: dict[str, dict[str, Body]] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold and check the events of one command. What was imported vested elsewhere."""
@@ -93,7 +107,8 @@ class Milestones:
             if kind == "grant.substituted" and message.read()["grant_id"] in self.grants:
                 moved = self.grants[message.read()["grant_id"]]
                 moved.kilowatts = max(moved.kilowatts, moved.nodes * self.node_kw.get(message.read()["pool_id"], 0))
-            if kind in {"grant.issued", "grant.marked", "statement.accepted", "statement.credited"}:
+                moved.pool_id = message.read()["grant_id"]
+            if kind in _COUNTED:
                 self._count(kind, message.read())
         for message in decision:
             aggregate, _, name = message.event_type.removesuffix(".v1").partition(".")
@@ -134,35 +149,59 @@ class Milestones:
 
     def _count(self, kind: str, body: Body) -> None:
         grant = self.grants.setdefault(body["grant_id"], Delivered())
-        if kind.startswith("grant."):
+        if kind in _SPANS:
+            grant.start = min(grant.start, parse_instant(body.get("start") or body["at"]))
+            grant.end = max(grant.end, parse_instant(body["end"])) if "end" in body else parse_instant(body["at"])
+        if kind in {"grant.issued", "grant.marked"}:
             grant.mark = body.get("mark")
             if kind == "grant.issued":
+                grant.payer_id, grant.pool_id = body["startup_id"], body["pool_id"]
                 grant.sellers = frozenset({body["provider_id"], (body.get("resale") or {}).get("seller_id", "")})
                 grant.nodes, grant.gpus = body["nodes"], body["nodes"] * body["gpus_per_node"]
                 grant.kilowatts = grant.nodes * self.node_kw.get(body["pool_id"], 0)
-        elif body.get("service_line_id") is None:
-            sign = 1 if kind == "statement.accepted" else -1
-            grant.gpu_seconds += sign * body["charges"]["gpu_seconds"]
-            grant.paid_usd += sign * Decimal(body["charges"]["provider_usd"])
+        elif kind.startswith("statement.") and body.get("service_line_id") is None:
+            sign, charges = 1 if kind == "statement.accepted" else -1, body["charges"]
+            grant.gpu_seconds += sign * charges["gpu_seconds"]
+            grant.paid_usd += sign * (Decimal(charges["provider_usd"]) - Decimal(charges.get("reseller_pays_usd", 0)))
 
     def _take_programme(self, name: str, body: Body) -> None:
         """Fold the grants and the stated power of a programme."""
-        if name == "programme_grant_added":
+        if name == "programme_opened":
+            self.customers[body["programme_id"]] = frozenset(body["customer_ids"])
+        elif name == "programme_grant_added":
             self.programmes.setdefault(body["programme_id"], set()).add(body["grant_id"])
         elif name == "purchases_stated":
-            stated = self.stated_kw.setdefault(body["programme_id"], {})
+            stated = self.stated.setdefault(body["programme_id"], {})
             stated.pop(body.get("replaces") or "", None)
-            stated[body["purchases_id"]] = body["kilowatts"]
+            stated[body["purchases_id"]] = body
 
     def _count_kilowatts(self, body: Body, hours: int) -> Fraction:
         """Return the most power that was delivered under a warrant."""
         warrant = self.warrants.get(body["warrant_id"]) or {}
-        programme_id = warrant.get("programme_id") or ""
-        names = {*(warrant.get("grant_ids") or ()), *self.programmes.get(programme_id, ())}
-        counted = (self.grants[each] for each in names if each in self.grants)
-        holder_id = warrant.get("holder_id", "")
-        parts = (each.count_kilowatts(hours) for each in counted if each.counts_for(holder_id))
-        return sum(parts, Fraction(sum(self.stated_kw.get(programme_id, {}).values())))
+        total, pools = Fraction(0), dict[str, list[Delivered]]()
+        for each in self._list_counted(warrant):
+            pools.setdefault(each.pool_id, []).append(each)
+        for pool_id, counted in pools.items():
+            power = sum((each.count_kilowatts(hours) for each in counted), Fraction(0))
+            peak = max(sum(each.kilowatts for each in counted if each.start <= at.start < each.end) for at in counted)
+            total += min(power, Fraction(peak)) if pool_id else power
+        return total + sum(int(each["kilowatts"]) for each in self._list_stated(warrant))
+
+    def _list_counted(self, warrant: Body) -> list[Delivered]:
+        """Return the grants that a warrant may count: its own, and those of its programme that a customer pays for."""
+        own, programme_id = set(warrant.get("grant_ids") or ()), warrant.get("programme_id") or ""
+        customers, holder_id = self.customers.get(programme_id), warrant.get("holder_id", "")
+        known = {name: self.grants.get(name) for name in own | self.programmes.get(programme_id, set())}
+        return [
+            grant
+            for name, grant in sorted(known.items())
+            if grant is not None
+            and grant.counts_for(holder_id)
+            and (name in own or customers is None or grant.payer_id in customers)
+        ]
+
+    def _list_stated(self, warrant: Body) -> list[Body]:
+        return list(self.stated.get(warrant.get("programme_id") or "", {}).values())
 
     def _check_sums(self, message: Message, body: Body) -> None:
         """Check what a vesting, or its reversal, says was accepted and paid under the grants of the warrant."""
@@ -175,7 +214,12 @@ class Milestones:
         told = body["gpu_seconds"], Decimal(body["paid_usd"])
         right = told == (seconds, paid)
         if warrant.get("programme_id"):
-            right = told[0] >= seconds and told[1] >= paid
+            counted, stated = self._list_counted(warrant), self._list_stated(warrant)
+            most_seconds = sum(one.gpu_seconds for one in counted) + sum(each["gpu_seconds"] for each in stated)
+            most = sum((one.paid_usd for one in counted), Decimal(0)) + sum(
+                Decimal(each["paid_usd"]) for each in stated
+            )
+            right = seconds <= told[0] <= most_seconds and paid <= told[1] <= most
         text = f"{body['warrant_id']} counts {told[0]} GPU-seconds and {told[1]} USD, its grants have {seconds}, {paid}"
         self.findings.require(right, "warrant", message.sequence, text)
 

@@ -19,13 +19,14 @@ from marketplace.application.equity import warrants
 from marketplace.auditor.milestones import Milestones
 from marketplace.auditor.spans import parse_instant, render_instant
 from marketplace.auditor.stream import Findings
-from marketplace.core.ids import derive_id
+from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.equity.issuer.commands import AddStakeholder
 from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
 from marketplace.log.memory import MemoryLog
 from tests.application.equity.test_equity import act, found
 from tests.application.trading.test_related import relate
+from tests.application.trading.test_resale import buy, report, resell, settle
 from tests.support.market.agreeing import agree_all
 from tests.support.market.auditing import read_messages
 from tests.support.market.market import Market
@@ -81,6 +82,27 @@ async def play(*, is_named=False):
     return await read_messages(market.log)
 
 
+async def offer(market, startup, grant, *tranches):
+    """Give a warrant that counts one grant to its provider, and return its id."""
+    context = market.context(startup)
+    terms = IssueWarrant(
+        issuer_id=rename_id("iss", startup),
+        warrant_id=derive_id("wrt", context.command_id),
+        holder_id=grant.issued.provider_id,
+        class_id="common",
+        shares=sum(each.shares for each in tranches),
+        exercise_price_usd=Decimal(1),
+        expires_at=grant.end + timedelta(days=90),
+        settlement="cash",
+        tranches=tranches,
+        on_reduction="keep",
+        grant_ids=(grant.issued.grant_id,),
+    )
+    await warrants.issue_warrant(market.handler, context, terms)
+    await agree_all(market, context)
+    return terms.warrant_id
+
+
 def audit(log):
     part, decisions = Milestones(Findings()), {}
     for message in log:
@@ -111,6 +133,7 @@ def demand(number, **milestone):
     return ask
 
 
+BASES = ("paid", "purchased")
 ISSUED, VESTED = "issuer.warrant_issued.v1", "issuer.warrant_vested.v1"
 
 
@@ -166,3 +189,73 @@ async def test_a_milestone_of_power_is_reached_by_what_the_nodes_state_as_their_
 
     (text,) = audit([weaken(message) for message in vested])
     assert "'kind': 'power'" in text
+
+
+async def test_what_the_seller_of_resold_hours_adds_is_no_payment_of_their_buyer():
+    """A straw of a vendor bought dear and resold cheap, and what it had paid vested the vendor's warrant."""
+    market = Market(MemoryLog())
+    async with market.worker():
+        trade = await market.trade(days=10, nodes=4, cash="2.5", equity="0")
+        grant = await market.award(trade)
+        await resell(market, trade, grant, ask="0.5")
+        sale = await buy(market, cash="1.5")
+        bought = await market.state("grant", (await market.state("order", sale.order)).grant_id)
+        await found(market, sale.buyer)
+        await act(market, sale.buyer, AddStakeholder, holder_id=trade.provider, name="Vendor", kind="provider")
+        amounts = [AmountMilestone(basis=basis, amount_usd=Decimal(usd)) for basis in BASES for usd in (288, 289)]
+        tranches = [WarrantTranche(shares=100, conditions=((each,),)) for each in amounts]
+        warrant_id = await offer(market, sale.buyer, bought, *tranches)
+        source = await market.state("grant", grant.issued.grant_id)
+        await report(market, bought, [(0, 3, 1)])
+        await report(market, source, [(0, 5, 4), (5, 8, 3), (8, 10, 4)])
+        await settle(market, bought, source)
+        issuer = await market.state("issuer", rename_id("iss", sale.buyer))
+        assert issuer.warrants[warrant_id].vested == frozenset({0, 2}), "its buyer paid 288, its seller 864"
+    log = await read_messages(market.log)
+    assert audit(log) == []
+    full = {"charges": lambda body: {**body["charges"], "reseller_pays_usd": "0.00"}}
+    assert any("its grants have" in text for text in audit(plant(log, "statement.accepted.v1", **full)))
+
+
+async def test_what_a_stranger_to_the_programme_pays_for_counts_in_none_of_its_warrants(vested):
+    """A straw of the vendor bought, and handed the use to the vendor's customer."""
+    [issued] = [one for one in vested if one.event_type == "grant.issued.v1"]
+    body, programme = issued.read(), {"programme_id": "prg_one"}
+    opened = programme | {"customer_ids": [body["startup_id"]], "vendor_ids": [body["provider_id"]]}
+    added = programme | {"grant_id": body["grant_id"]}
+
+    def name(**sides):
+        """Return the log with a programme that counts the grant in place of the warrant."""
+        told = plant(vested, ISSUED, programme_id=lambda _: "prg_one", grant_ids=lambda _: [])
+        named = [("issuer.programme_opened.v1", opened | sides), ("issuer.programme_grant_added.v1", added)]
+        at = next(number for number, one in enumerate(told) if one.event_type == "grant.issued.v1")
+        ahead = [
+            replace(told[at], headers={**told[at].headers, "ce-type": event_type}, body=json.dumps(each).encode())
+            for event_type, each in named
+        ]
+        return [*told[:at], *ahead, *told[at:]]
+
+    assert audit(name()) == []
+    texts = audit(name(customer_ids=["pty_other"]))
+    assert any("its grants have" in text for text in texts), texts
+
+
+async def test_nodes_that_deliver_one_grant_after_another_count_once_as_power(vested):
+    [issued] = [one for one in vested if one.event_type == "grant.issued.v1"]
+    body = issued.read()
+    needed = demand(3, kind="power", kilowatts=2 * body["nodes"] * 11, hours=1)
+
+    def twice(**span):
+        """Return the log with a second grant of the same pool that delivers as much."""
+        told = plant(vested, ISSUED, tranches=needed, grant_ids=lambda each: [*each["grant_ids"], "grt_two"])
+        found = []
+        for one in told:
+            found.append(one)
+            if one.event_type in {"grant.issued.v1", "statement.accepted.v1"}:
+                copied = one.read() | {"grant_id": "grt_two"} | (span if one.event_type == "grant.issued.v1" else {})
+                found.append(replace(one, body=json.dumps(copied).encode()))
+        return found
+
+    assert not any("'kind': 'power'" in text for text in audit(twice()))
+    after = {"start": body["end"], "end": "2100-01-01T00:00:00Z"}
+    assert any("'kind': 'power'" in text for text in audit(twice(**after)))

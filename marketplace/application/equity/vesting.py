@@ -13,6 +13,7 @@ from msgspec import structs
 
 from marketplace.application.steps.statement_chain import find_chain
 from marketplace.application.steps.stock_agreements import name_receivers
+from marketplace.core.money import parse_ratio
 from marketplace.domain.delivery.grant import GRANT, OPEN, Grant
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.equity.issuer.issuer import ISSUER
@@ -77,18 +78,23 @@ async def count_accepted(unit: UnitOfWork, grant: Grant) -> Delivery:
         for known in await find_chain(unit, period):
             if known.status == "accepted":
                 gpu_seconds += known.sign * known.charges.gpu_seconds
-                paid += known.sign * Fraction(known.charges.provider_usd)
+                paid += known.sign * Fraction(known.charges.provider_usd - known.charges.reseller_pays_usd)
     pool = await unit.load(POOL, issued.pool_id)
     gpus = issued.nodes * issued.gpus_per_node
     hours = Fraction((issued.end - issued.start) // timedelta(microseconds=1), 3_600_000_000)
-    committed = Fraction(issued.price_usd_per_gpu_hour) * gpus * hours
+    price = parse_ratio(issued.price_usd_per_gpu_hour)
+    if issued.resale is not None:
+        price = min(price, parse_ratio(issued.resale.owed_usd_per_gpu_hour))
     return Delivery(
         gpu_seconds=gpu_seconds,
         customer_id=grant.startup_id,
+        payer_id=issued.startup_id,
+        pool_id=issued.pool_id,
+        span=(issued.start, grant.end),
         named_by=list_sides(issued).seller_ids if grant.mark == "named" else (),
         gpus=gpus,
         kilowatts=0 if pool is None else issued.nodes * pool.opened.power_per_node_kw,
-        purchased_usd=committed if grant.status in OPEN else paid,
+        purchased_usd=price * gpus * hours if grant.status in OPEN else paid,
         paid_usd=paid,
     )
 

@@ -77,6 +77,7 @@ async def add_programme_grant(
             programme_id=programme_id,
             grant_id=grant_id,
             customer_id=grant.startup_id,
+            payer_id=grant.issued.startup_id,
             vendor_id=grant.issued.provider_id,
             delivered_before=(await count_accepted(unit, grant)).gpu_seconds > 0,
         )

@@ -220,6 +220,34 @@ def test_power_counts_in_full_once_each_node_ran_for_its_hours():
     assert read(settle(state, {GRANT_ID: grant}))[0][0] == 100
 
 
+@pytest.mark.parametrize(
+    ("nodes", "vested"),
+    [
+        ([("a", 0, 10), ("a", 10, 20)], 0),
+        ([("a", 0, 10), ("a", 9, 20)], 100),
+        ([("a", 0, 10), ("b", 10, 20)], 100),
+        ([("a", 0, 10), ("a", 10, 20), ("b", 20, 30)], 100),
+        ([("a", 0, 0), ("a", 0, 10)], 0),
+    ],
+    ids=["one after another", "at once", "two pools", "and another pool", "the first ended at its start"],
+)
+def test_nodes_that_deliver_one_grant_after_another_count_once_as_power(nodes, vested):
+    """A node that was sold twice for two days was twice its power."""
+    ids = tuple(make_id("grt", 20 + number) for number, _ in enumerate(nodes))
+    state = issue(when(PowerMilestone(kilowatts=1_000, hours=10)), grant_ids=ids)
+    delivered = {
+        grant_id: Delivery(
+            gpu_seconds=8 * 10 * HOUR,
+            gpus=8,
+            kilowatts=500,
+            pool_id=make_id("pol", ord(pool)),
+            span=(NOON + timedelta(days=start), NOON + timedelta(days=end)),
+        )
+        for grant_id, (pool, start, end) in zip(ids, nodes, strict=True)
+    }
+    assert read(settle(state, delivered))[0][0] == vested
+
+
 RATABLE = Proportion(basis="paid", from_usd=Decimal(1_000), to_usd=Decimal(3_000))
 
 
@@ -553,10 +581,9 @@ def test_a_warrant_is_transferred_only_to_affiliates_that_it_names_and_they_bene
 
 
 def test_a_grant_counts_in_a_programme_of_its_parties_once():
-    def add(customer=STARTUP, vendor=PROVIDER, programme=PROGRAMME):
-        return AddProgrammeGrant(
-            **OF_ISS, programme_id=programme, grant_id=GRANT_ID, customer_id=customer, vendor_id=vendor
-        )
+    def add(customer=STARTUP, vendor=PROVIDER, programme=PROGRAMME, payer=None):
+        sides = {"customer_id": customer, "vendor_id": vendor, "payer_id": payer}
+        return AddProgrammeGrant(**OF_ISS, programme_id=programme, grant_id=GRANT_ID, **sides)
 
     state = issue(when(DeliveryMilestone(gpu_seconds=10)))
     assert read(settle(state, {GRANT_ID: Delivery(gpu_seconds=10)}))[0][0] == 0
@@ -565,6 +592,9 @@ def test_a_grant_counts_in_a_programme_of_its_parties_once():
     assert read(settle(state, {GRANT_ID: Delivery(gpu_seconds=10)}))[0][0] == 100
     sold = {GRANT_ID: Delivery(gpu_seconds=10, customer_id=ENGINEER)}
     assert read(settle(state, sold))[0][0] == 0, "its customer sold it to somebody else"
+    handed_on = {GRANT_ID: Delivery(gpu_seconds=10, customer_id=STARTUP, payer_id=ENGINEER)}
+    assert read(settle(state, handed_on))[0][0] == 0, "a straw of the vendor bought it and handed it on"
+    refused(BASE, add(payer=ENGINEER), "outside_programme")
     refused(BASE, add(vendor=ENGINEER), "outside_programme")
     refused(BASE, add(customer=PROVIDER, vendor=STARTUP), "outside_programme")
     refused(BASE, add(programme=make_id("prg", 9)), "programme_unknown")

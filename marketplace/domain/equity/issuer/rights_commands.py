@@ -123,16 +123,22 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         gpu_seconds: Accepted GPU-seconds.
-        customer_id: Who buys under it now; empty if it does not matter.
+        customer_id: Who uses it now; empty if it does not matter.
+        payer_id: Who pays for it; empty if it does not matter.
+        pool_id: Whose nodes it has; empty for nodes of its own.
+        span: From when to when it has them.
         named_by: Its sellers, if they alone say that they are related to its buyer; it counts in no warrant of theirs.
         gpus: GPUs of the grant.
         kilowatts: Power of its nodes.
         purchased_usd: Dollars of capacity that was awarded; of a grant that ended early, those that were paid.
-        paid_usd: Dollars that accepted statements charge for it.
+        paid_usd: Dollars that accepted statements charge for it, without what the seller of resold hours adds.
     """
 
     gpu_seconds: int
     customer_id: str = ""
+    payer_id: str = ""
+    pool_id: str = ""
+    span: tuple[Instant, Instant] | None = None
     named_by: tuple[str, ...] = ()
     gpus: int = 1
     kilowatts: int = 0

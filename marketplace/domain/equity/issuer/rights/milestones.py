@@ -8,6 +8,7 @@ vested within `REDUCE_WITHIN` or count purchases that may end. A price that fell
 `marketplace.domain.equity.issuer.issuer` documents the order of refusals.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -68,21 +69,39 @@ class Measured:
         return sum(dollars, Fraction(0))
 
     def count_kilowatts(self, hours: int) -> Fraction:
-        """Return the delivered power in kilowatts. A grant's counts in full once its GPUs delivered `hours` hours."""
-        parts = (
-            each.kilowatts * min(Fraction(1), Fraction(each.gpu_seconds, each.gpus * hours * SECONDS_PER_HOUR))
-            for each in self.deliveries
-            if each.kilowatts
-        )
-        return sum(parts, Fraction(self.stated_kilowatts))
+        """Return the delivered power in kilowatts. A grant's counts in full once its GPUs delivered `hours` hours.
+
+        The same nodes deliver one grant after another. So grants count for no more of a pool than they have of it at
+        one instant.
+        """
+        total, pools = Fraction(self.stated_kilowatts), defaultdict[str, list[Delivery]](list)
+        for number, each in enumerate(each for each in self.deliveries if each.kilowatts):
+            pools[each.pool_id or str(number)].append(each)
+        for grants in pools.values():
+            parts = (
+                each.kilowatts * min(Fraction(1), Fraction(each.gpu_seconds, each.gpus * hours * SECONDS_PER_HOUR))
+                for each in grants
+            )
+            peak = _find_peak([(each.kilowatts, each.span) for each in grants])
+            total += min(sum(parts, Fraction(0)), Fraction(peak))
+        return total
+
+
+def _find_peak(parts: Sequence[tuple[int, tuple[datetime, datetime] | None]]) -> int:
+    """Return the most that amounts sum to at one instant, each within its span. Without a span one counts always."""
+    always = sum(amount for amount, span in parts if span is None)
+    spans = [(amount, *span) for amount, span in parts if span is not None]
+    sums = (sum(amount for amount, start, end in spans if start <= at < end) for _, at, _ in spans)
+    return always + max(sums, default=0)
 
 
 def measure(state: Issuer, warrant: Warrant, delivered: Mapping[str, Delivery]) -> Measured:
     """Return what a warrant counts, given the deliveries by grant.
 
-    A grant of its programme counts only while a customer of the programme uses it. A grant whose seller alone states
-    that it is related to the buyer counts in no warrant that was issued to that seller. In others it does: no vendor
-    keeps its customer's purchases out of the customer's warrant by a word that may be false.
+    A grant of its programme counts only while customers of the programme use it and pay for it: what a stranger buys
+    and hands on is no purchase of theirs. A grant whose seller alone states that it is related to the buyer counts in
+    no warrant that was issued to that seller. In others it does: no vendor keeps its customer's purchases out of the
+    customer's warrant by a word that may be false.
     """
     programme = None if warrant.issued.programme_id is None else state.programmes[warrant.issued.programme_id]
     customers = {""} if programme is None else {"", *programme.opened.customer_ids}
@@ -91,7 +110,10 @@ def measure(state: Issuer, warrant: Warrant, delivered: Mapping[str, Delivery]) 
         for grant_id in sorted(_list_grants(state, warrant))
         if grant_id in delivered
         and warrant.issued.holder_id not in delivered[grant_id].named_by
-        and (grant_id in warrant.issued.grant_ids or delivered[grant_id].customer_id in customers)
+        and (
+            grant_id in warrant.issued.grant_ids
+            or {delivered[grant_id].customer_id, delivered[grant_id].payer_id} <= customers
+        )
     ]
     kilowatts = 0
     if programme is not None:
