@@ -14,7 +14,13 @@ from marketplace.auditor.stream import Findings, Message
 
 _LOWERED: Final = frozenset({"usage.voided.v1", "usage.corrected.v1"})
 _DISPUTES: Final = frozenset(
-    {"statement.disputed.v1", "statement.answered.v1", "statement.conceded.v1", "statement.resolved.v1"}
+    {
+        "statement.disputed.v1",
+        "statement.answered.v1",
+        "statement.agreed.v1",
+        "statement.conceded.v1",
+        "statement.resolved.v1",
+    }
 )
 _HOUR: Final = 3600
 _ROUNDED: Final = Fraction(2, 100)
@@ -61,8 +67,8 @@ class Alone:
 
     `offered` has the disputed statements of which the provider offered to charge less, which counts by itself.
     `received` has, by statement of resold hours, the GPU-seconds and USD that their seller gets by what it agreed to.
-    `kept` has what is kept for the fees of each pool that closes, and `said` the GPU-seconds that a startup said were
-    delivered, by disputed statement and startup.
+    `kept` has what is kept for the fees of each pool that closes. `said` has, by disputed statement, the startup and
+    the GPU-seconds that it says were delivered, and `offers` those of the last offer.
     """
 
     findings: Findings
@@ -72,7 +78,8 @@ class Alone:
     offered: set[str] = field(default_factory=set)
     received: dict[str, tuple[int, Fraction]] = field(default_factory=dict)
     kept: dict[str, Decimal] = field(default_factory=dict)
-    said: dict[tuple[str, str], int] = field(default_factory=dict)
+    said: dict[str, tuple[str, int]] = field(default_factory=dict)
+    offers: dict[str, int] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold and check the events of one command."""
@@ -152,19 +159,23 @@ class Alone:
         self, message: Message, body: Mapping[str, Any], party_id: str, counted: Decimal, *, is_limited: bool
     ) -> None:
         """Check that what one person of a startup agrees to pay of its dispute counts; cents of it may not."""
-        key, delivery = (body["statement_id"], party_id), self.deliveries.get(body["grant_id"])
-        if message.event_type == "statement.disputed.v1":
+        statement_id, name = body["statement_id"], message.event_type.split(".")[1]
+        if name == "disputed":
             if body.get("by", "startup") == "startup" and body.get("hours_counted") is None:
-                self.said[key] = body["gpu_seconds_counted"]
+                self.said[statement_id] = party_id, body["gpu_seconds_counted"]
             return
-        amount = {"answered": body.get("gpu_seconds_offered"), "conceded": body.get("gpu_seconds")}.get(
-            message.event_type.split(".")[1], body.get("charges", {}).get("gpu_seconds")
-        )
-        if delivery is None or amount is None or amount <= self.said.get(key, amount):
+        offered = body.get("gpu_seconds_offered")
+        amounts = {"answered": offered, "agreed": self.offers.get(statement_id), "conceded": body.get("gpu_seconds")}
+        amount = amounts.get(name, body.get("charges", {}).get("gpu_seconds"))
+        if name == "answered" and offered is not None:
+            self.offers[statement_id] = offered
+        startup_id, said = self.said.get(statement_id, ("", 0))
+        is_own = party_id == startup_id or (name == "agreed" and body["by"] == "startup")
+        if body["grant_id"] not in self.deliveries or not is_own or amount is None or amount <= said:
             return
-        agreed = delivery.price * (amount - self.said[key]) / _HOUR
-        self.said[key] = amount
-        text = f"{float(agreed):.2f} USD of {key[0]} are agreed to, and {counted} count toward a limit"
+        self.said[statement_id] = startup_id, amount
+        agreed = self.deliveries[body["grant_id"]].price * (amount - said) / _HOUR
+        text = f"{float(agreed):.2f} USD of {statement_id} are agreed to, and {counted} count toward a limit"
         self.findings.require(not is_limited or counted > 0 or agreed < 1, "alone", message.sequence, text)
 
     def _find_given(self, decision: Sequence[Message], body: Mapping[str, Any], party_id: str) -> Decimal:
