@@ -44,7 +44,7 @@ from tests.application.billing.test_bonds import (
 from tests.application.billing.test_service_credits import Month
 from tests.application.test_rule_races import list_codes, race
 from tests.application.trading.test_resale import buy, resell
-from tests.support.market.auditing import find_faults
+from tests.support.market.auditing import audit_log, find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 
@@ -725,6 +725,7 @@ async def test_hours_that_are_charged_after_all_are_not_paid_for_as_undelivered_
     [after] = await read_claims(market, trade.provider)
     assert after.paid_usd - sum(after.returned.values()) == after.counted_usd == due < before.due_usd
     await check(market)
+    assert await audit_log(market.log) == []
     if paid:
         kept = await find_faults(Bonds, market.log, drop="statement.accepted.v1")
         assert "nothing else was charged" in str(kept)
@@ -760,6 +761,7 @@ async def test_a_conceded_claim_falls_with_its_replacement_before_it_is_paid(mar
     [claimed] = await read_claims(market, first)
     assert claimed.paid_usd == claimed.due_usd == claimed.counted_usd == due < conceded.due_usd
     await check(market)
+    assert await audit_log(market.log) == []
 
 
 async def test_a_replacement_that_is_named_once_a_claim_is_settled_does_not_open_it(market):

@@ -8,7 +8,6 @@ import pytest
 from events.service import STANDARD_SERVICE
 from marketplace.application.billing import bonds
 from marketplace.application.delivery import grants
-from marketplace.auditor.promises import Promises
 from marketplace.auditor.standing import Standing
 from marketplace.core.ids import rename_id
 from marketplace.core.money import round_cents
@@ -16,9 +15,10 @@ from marketplace.domain.billing.statement_chain import name_adjustment
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.delivery.reliability import Record, ReliabilityState, compute_reliability, evolve
 from marketplace.log.events import parse_event
-from tests.application.billing.test_resold_remedies import HOURS, deposit, require_clean, sell
+from tests.application.billing.test_resold_remedies import HOURS, deposit, sell
 from tests.application.trading.test_resale import report, settle
-from tests.support.market.auditing import find_faults, read_messages
+from tests.support.market.auditing import audit_log, read_messages
+from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 
 
@@ -63,8 +63,8 @@ async def test_who_does_not_deliver_resold_hours_owes_for_them_and_loses_standin
     assert owed == [round_cents(rate * failed / 4) for rate in (2, 1)], "beyond the cure time, a quarter of each part"
     found, score = await rate(market, done.trade.provider)
     assert (found.uptime, found.completion, found.score) == (Fraction(37, 40), 1, score), "72 of 960 node-hours"
-    await require_clean(market)
-    assert await find_faults(Promises, market.log) == []
+    await check_log(market.log)
+    assert await audit_log(market.log) == []
 
 
 async def test_what_is_delivered_of_resold_hours_keeps_the_provider_s_standing(market):
@@ -94,3 +94,4 @@ async def test_a_late_outage_of_resold_hours_counts_like_one_that_was_reported_a
         await market.until("statement", name_adjustment(period.statement_id, 0), "accepted", seconds=60)
     found, score = await rate(market, done.trade.provider)
     assert (found.uptime, found.score) == (Fraction(39, 40), score), "24 of 960 node-hours"
+    assert await audit_log(market.log) == []
