@@ -1,7 +1,6 @@
 """Checks what warrants vest: the deliveries and dollars that they count, and that milestones of a tranche are reached.
 
-A warrant with a programme also counts grants and purchases that the programme names, so its sums are at least those of
-its own grants, and at most those of all grants and statements that the programme ever named, without grants that a
+A warrant with a programme also counts purchases that the programme states, and its grants, without those that a
 stranger to the programme pays for. What the seller of resold hours adds is no payment of a customer. Mean prices of
 recorded sources are computed, where they are measured, fix a price or value an exercise. A price that rounds and
 valuations made is at most the highest one that others than the warrant's side and the company made. Power is computed
@@ -208,20 +207,12 @@ class Milestones:
         warrant = self.warrants.get(body["warrant_id"])
         if warrant is None:
             return
-        counted = [self.grants.get(grant_id, Delivered()) for grant_id in warrant.get("grant_ids") or ()]
-        counted = [grant for grant in counted if grant.counts_for(warrant["holder_id"])]
-        seconds, paid = sum(one.gpu_seconds for one in counted), sum((one.paid_usd for one in counted), Decimal(0))
+        counted, stated = self._list_counted(warrant), self._list_stated(warrant)
+        seconds = sum(each.gpu_seconds for each in counted) + sum(int(each["gpu_seconds"]) for each in stated)
+        paid = sum((each.paid_usd for each in counted), sum((Decimal(each["paid_usd"]) for each in stated), Decimal(0)))
         told = body["gpu_seconds"], Decimal(body["paid_usd"])
-        right = told == (seconds, paid)
-        if warrant.get("programme_id"):
-            counted, stated = self._list_counted(warrant), self._list_stated(warrant)
-            most_seconds = sum(one.gpu_seconds for one in counted) + sum(each["gpu_seconds"] for each in stated)
-            most = sum((one.paid_usd for one in counted), Decimal(0)) + sum(
-                Decimal(each["paid_usd"]) for each in stated
-            )
-            right = seconds <= told[0] <= most_seconds and paid <= told[1] <= most
         text = f"{body['warrant_id']} counts {told[0]} GPU-seconds and {told[1]} USD, its grants have {seconds}, {paid}"
-        self.findings.require(right, "warrant", message.sequence, text)
+        self.findings.require(told == (seconds, paid), "warrant", message.sequence, text)
 
     def _check_reversed(self, message: Message, body: Body) -> None:
         """Check that shares which vested long ago by what was delivered or paid are not unvested."""

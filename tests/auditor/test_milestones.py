@@ -15,13 +15,16 @@ from events.vesting import (
     TrancheMilestone,
     WarrantTranche,
 )
+from marketplace.application.delivery import grants
 from marketplace.application.equity import warrants
 from marketplace.auditor.milestones import Milestones
 from marketplace.auditor.spans import parse_instant, render_instant
 from marketplace.auditor.stream import Findings
+from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.equity.issuer.commands import AddStakeholder
+from marketplace.domain.equity.issuer.programme_commands import OpenProgramme
 from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
 from marketplace.log.memory import MemoryLog
 from tests.application.equity.test_equity import act, found
@@ -82,11 +85,11 @@ async def play(*, is_named=False):
     return await read_messages(market.log)
 
 
-async def offer(market, startup, grant, *tranches):
-    """Give a warrant that counts one grant to its provider, and return its id."""
-    context = market.context(startup)
+async def offer(market, grant, *tranches, **counts):
+    """Give a warrant of who pays for a grant to who delivers it, which counts the grant or as told; return its id."""
+    context = market.context(grant.issued.startup_id)
     terms = IssueWarrant(
-        issuer_id=rename_id("iss", startup),
+        issuer_id=rename_id("iss", grant.issued.startup_id),
         warrant_id=derive_id("wrt", context.command_id),
         holder_id=grant.issued.provider_id,
         class_id="common",
@@ -95,8 +98,7 @@ async def offer(market, startup, grant, *tranches):
         expires_at=grant.end + timedelta(days=90),
         settlement="cash",
         tranches=tranches,
-        on_reduction="keep",
-        grant_ids=(grant.issued.grant_id,),
+        **{"on_reduction": "keep", "grant_ids": (grant.issued.grant_id,), **counts},
     )
     await warrants.issue_warrant(market.handler, context, terms)
     await agree_all(market, context)
@@ -134,6 +136,7 @@ def demand(number, **milestone):
 
 
 BASES = ("paid", "purchased")
+AT_ONCE = DeliveryMilestone(gpu_seconds=1)
 ISSUED, VESTED = "issuer.warrant_issued.v1", "issuer.warrant_vested.v1"
 
 
@@ -204,7 +207,7 @@ async def test_what_the_seller_of_resold_hours_adds_is_no_payment_of_their_buyer
         await act(market, sale.buyer, AddStakeholder, holder_id=trade.provider, name="Vendor", kind="provider")
         amounts = [AmountMilestone(basis=basis, amount_usd=Decimal(usd)) for basis in BASES for usd in (288, 289)]
         tranches = [WarrantTranche(shares=100, conditions=((each,),)) for each in amounts]
-        warrant_id = await offer(market, sale.buyer, bought, *tranches)
+        warrant_id = await offer(market, bought, *tranches)
         source = await market.state("grant", grant.issued.grant_id)
         await report(market, bought, [(0, 3, 1)])
         await report(market, source, [(0, 5, 4), (5, 8, 3), (8, 10, 4)])
@@ -215,6 +218,39 @@ async def test_what_the_seller_of_resold_hours_adds_is_no_payment_of_their_buyer
     assert audit(log) == []
     full = {"charges": lambda body: {**body["charges"], "reseller_pays_usd": "0.00"}}
     assert any("its grants have" in text for text in audit(plant(log, "statement.accepted.v1", **full)))
+
+
+async def test_a_grant_counts_for_who_pays_for_it_and_not_for_who_uses_it():
+    """A customer undid what it had bought, and a vendor's straw bought for another one, by handing the use on."""
+    market = Market(MemoryLog())
+    trade = await market.trade(days=10)
+    user = await market.party("User", "startup")
+    await market.issuer(user)
+    await found(market, trade.startup)
+    await act(market, trade.startup, AddStakeholder, holder_id=trade.provider, name="Vendor", kind="provider")
+    programmes = {party: derive_id("prg", party) for party in (trade.startup, user)}
+    for party, programme in programmes.items():
+        sides = {"customer_ids": (party,), "vendor_ids": (trade.provider,)}
+        await act(market, party, OpenProgramme, programme_id=programme, name="Purchases", **sides)
+    async with market.worker():
+        grant = await market.award(trade)
+        grant_id, hours = grant.issued.grant_id, WarrantTranche(shares=100, conditions=((AT_ONCE,),))
+        counts = {"grant_ids": (), "programme_id": programmes[trade.startup], "on_reduction": "claw_back"}
+        warrant_id = await offer(market, grant, hours, **counts)
+        await grants.transfer_grant(market.handler, market.context(trade.startup), grant_id, startup_id=user)
+
+        async def add(party):
+            sides = (rename_id("iss", party), programmes[party])
+            await warrants.add_programme_grant(market.handler, market.context(trade.provider), *sides, grant_id)
+
+        await add(trade.startup)
+        with pytest.raises(Refusal) as caught:
+            await add(user)
+        assert caught.value.code == "outside_programme"
+        await market.deliver(grant, 10)
+        await settle(market, grant)
+    assert (await market.state("issuer", trade.issuer)).warrants[warrant_id].vested == frozenset({0})
+    assert audit(await read_messages(market.log)) == []
 
 
 async def test_what_a_stranger_to_the_programme_pays_for_counts_in_none_of_its_warrants(vested):

@@ -87,8 +87,7 @@ async def count_accepted(unit: UnitOfWork, grant: Grant) -> Delivery:
         price = min(price, parse_ratio(issued.resale.owed_usd_per_gpu_hour))
     return Delivery(
         gpu_seconds=gpu_seconds,
-        customer_id=grant.startup_id,
-        payer_id=issued.startup_id,
+        customer_id=issued.startup_id,
         pool_id=issued.pool_id,
         span=(issued.start, grant.end),
         named_by=list_sides(issued).seller_ids if grant.mark == "named" else (),

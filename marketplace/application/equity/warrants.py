@@ -69,16 +69,15 @@ async def add_programme_grant(
     async def work(unit: UnitOfWork) -> None:
         grant = await _load_grant(unit, grant_id)
         issuer = await unit.get(ISSUER, issuer_id, Issuer)
-        sides = {grant.startup_id, grant.issued.provider_id}
-        if context.party_id not in {None, issuer.formed.party_id, *sides}:
+        customer_id, vendor_id = grant.issued.startup_id, grant.issued.provider_id
+        if context.party_id not in {None, issuer.formed.party_id, customer_id, vendor_id}:
             raise refuse_unknown("grant", grant_id)
         command = AddProgrammeGrant(
             issuer_id=issuer_id,
             programme_id=programme_id,
             grant_id=grant_id,
-            customer_id=grant.startup_id,
-            payer_id=grant.issued.startup_id,
-            vendor_id=grant.issued.provider_id,
+            customer_id=customer_id,
+            vendor_id=vendor_id,
             delivered_before=(await count_accepted(unit, grant)).gpu_seconds > 0,
         )
         await unit.decide(ISSUER, issuer_id, command)

@@ -23,17 +23,13 @@ class OpenProgramme(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AddProgrammeGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Let a grant between parties of a programme count in it.
-
-    `customer_id` uses it. Without `payer_id` it pays for it too.
-    """
+    """Let a grant between parties of a programme count in it; `customer_id` pays for it."""
 
     issuer_id: str
     programme_id: str
     grant_id: str
     customer_id: str
     vendor_id: str
-    payer_id: str | None = None
     delivered_before: bool = False
 
 

@@ -123,8 +123,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         gpu_seconds: Accepted GPU-seconds.
-        customer_id: Who uses it now; empty if it does not matter.
-        payer_id: Who pays for it; empty if it does not matter.
+        customer_id: Who pays for it, whoever uses it; empty if it does not matter.
         pool_id: Whose nodes it has; empty for nodes of its own.
         span: From when to when it has them.
         named_by: Its sellers, if they alone say that they are related to its buyer; it counts in no warrant of theirs.
@@ -136,7 +135,6 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
     gpu_seconds: int
     customer_id: str = ""
-    payer_id: str = ""
     pool_id: str = ""
     span: tuple[Instant, Instant] | None = None
     named_by: tuple[str, ...] = ()

@@ -98,10 +98,10 @@ def _find_peak(parts: Sequence[tuple[int, tuple[datetime, datetime] | None]]) ->
 def measure(state: Issuer, warrant: Warrant, delivered: Mapping[str, Delivery]) -> Measured:
     """Return what a warrant counts, given the deliveries by grant.
 
-    A grant of its programme counts only while customers of the programme use it and pay for it: what a stranger buys
-    and hands on is no purchase of theirs. A grant whose seller alone states that it is related to the buyer counts in
-    no warrant that was issued to that seller. In others it does: no vendor keeps its customer's purchases out of the
-    customer's warrant by a word that may be false.
+    A grant of its programme counts only if a customer of the programme pays for it, whoever uses it: what a stranger
+    buys and hands on is no purchase of a customer, and no customer undoes its purchases by that. A grant whose seller
+    alone states that it is related to the buyer counts in no warrant that was issued to that seller. In others it does:
+    no vendor keeps its customer's purchases out of the customer's warrant by a word that may be false.
     """
     programme = None if warrant.issued.programme_id is None else state.programmes[warrant.issued.programme_id]
     customers = {""} if programme is None else {"", *programme.opened.customer_ids}
@@ -110,10 +110,7 @@ def measure(state: Issuer, warrant: Warrant, delivered: Mapping[str, Delivery]) 
         for grant_id in sorted(_list_grants(state, warrant))
         if grant_id in delivered
         and warrant.issued.holder_id not in delivered[grant_id].named_by
-        and (
-            grant_id in warrant.issued.grant_ids
-            or {delivered[grant_id].customer_id, delivered[grant_id].payer_id} <= customers
-        )
+        and (grant_id in warrant.issued.grant_ids or delivered[grant_id].customer_id in customers)
     ]
     kilowatts = 0
     if programme is not None:

@@ -99,8 +99,7 @@ def add_programme_grant(command: AddProgrammeGrant, state: Issuer) -> Sequence[I
     programme = _get_programme(state, command.programme_id)
     if command.grant_id in programme.grants:
         return []
-    for customer_id in (command.customer_id, command.payer_id or command.customer_id):
-        _require_inside(programme, customer_id, command.vendor_id, f"grant {command.grant_id}")
+    _require_inside(programme, command.customer_id, command.vendor_id, f"grant {command.grant_id}")
     if len(programme.grants) >= GRANTS_MAX:
         raise Refusal(
             "grants_too_many",
