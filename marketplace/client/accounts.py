@@ -192,16 +192,23 @@ class Accounts(Group):
         return self._api.rows("/v1/balances", BalanceView, party_id=party_id, unit=unit, **query)
 
     def list_entries(
-        self, *, party_id: str | None = None, account: str | None = None, account_id: str | None = None
+        self,
+        *,
+        party_id: str | None = None,
+        account: str | None = None,
+        account_id: str | None = None,
+        **listed: Unpack[Listed],
     ) -> AsyncIterator[EntryView]:
-        """Yield entries, oldest first, each with the event that posted it.
+        """Yield entries, oldest first unless `order` is ``newest``, each with the event that posted it.
 
         Args:
             party_id: Entries of one party; a tenant sees only its own.
             account: Entries of one ledger account, as `BalanceView.account` spells it.
             account_id: Entries of one account, on all of its ledger accounts.
+            listed: Their order, and when they were recorded.
         """
-        return self._api.rows("/v1/entries", EntryView, party_id=party_id, account=account, account_id=account_id)
+        subject = {"party_id": party_id, "account": account, "account_id": account_id}
+        return self._api.rows("/v1/entries", EntryView, **subject, **listed)
 
     async def get_trial_balance(self, *, at: Point | None = None) -> builtins.list[TrialBalanceView]:
         """Return the sums by unit and kind of account, for the platform. The sums of a unit add up to zero."""

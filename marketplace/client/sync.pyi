@@ -166,7 +166,12 @@ class _Accounts:
         unit: str | None = None,
     ) -> Iterator[BalanceView]: ...
     def list_entries(
-        self, *, party_id: str | None = None, account: str | None = None, account_id: str | None = None
+        self,
+        *,
+        party_id: str | None = None,
+        account: str | None = None,
+        account_id: str | None = None,
+        **listed: Unpack[Listed],
     ) -> Iterator[EntryView]: ...
     def get_trial_balance(self, *, at: Point | None = None) -> builtins.list[TrialBalanceView]: ...
     def explain_balance(

@@ -1,6 +1,10 @@
 """Rows of parties, keys, accounts, sites, pools, lots and mandates."""
 
+from datetime import UTC, datetime
+
 from tests.api.rows import PLATFORM_ONLY, SEEN, Row, World
+
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 SITE = {
     "name": "North",
@@ -210,6 +214,14 @@ ACCOUNTS = (
         refused=("cursor=x", 400, "cursor_invalid"),
         other=SEEN,
         check=lambda page: page["items"][0]["tag"] == "account.deposited.v1" and page["next_cursor"] is not None,
+    ),
+    Row(
+        "GET",
+        "/v1/entries?limit=1&order=newest&created_from=2026-01-01T00:00:00Z&created_before=2199-01-01T00:00:00Z",
+        refused=("order=newer", 422, "request_invalid"),
+        other=SEEN,
+        check=lambda page: page["items"][0]["tag"] != "account.deposited.v1",
+        ask=lambda client, _: anext(client.accounts.list_entries(order="newest", created_from=LONG_AGO)),
     ),
     Row(
         "GET",

@@ -172,6 +172,9 @@ QUERIES: dict[str, Query] = {
     "past entries of an account": partial(
         list_entries, account_id="account of nothing", account="held", at=ROWS, occurred_until=NOW
     ),
+    "newest entries of a party over a span": partial(
+        list_entries, party_id=PARTY, newest=True, after=(ROWS, 0), created_from=NOW, created_before=NOW
+    ),
     "lines of an account": partial(
         list_lines, account_id="account of nothing", basis="recorded", start=NOW, end=NOW, limit=100, latest=True
     ),

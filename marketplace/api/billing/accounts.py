@@ -10,7 +10,7 @@ from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.cursors import parse_cursor
 from marketplace.api.http.known_values import require_ledger_account, require_unit
-from marketplace.api.http.paging import Cursor, Limit, build_page
+from marketplace.api.http.paging import CreatedBefore, CreatedFrom, Cursor, Limit, Order, build_page
 from marketplace.api.http.queries import AtText, OptionalInstantText, Read, Word, parse_at, parse_instant
 from marketplace.api.http.visibility import ACCOUNT
 from marketplace.application.billing.accounts import deposit, withdraw
@@ -148,21 +148,29 @@ async def read_entries(
     party_id: Word = None,
     account: LedgerAccount = None,
     account_id: Word = None,
+    order: Order = "id",
+    created_from: CreatedFrom = None,
+    created_before: CreatedBefore = None,
 ) -> Page[EntryView]:
-    """Return entries, oldest first, each with its event.
+    """Return entries, each with its event, as they were recorded.
 
     `account` selects one ledger account, `account_id` all of one account, grant or instrument.
     """
-    after, party_id = parse_cursor(cursor, (0, -1)), reader.narrow(party_id)
+    party_id = reader.narrow(party_id)
     require_ledger_account(account)
+    begin = None if created_from is None else parse_instant(created_from, "/created_from")
+    end = None if created_before is None else parse_instant(created_before, "/created_before")
     async with reader.connect() as connection:
         rows = await list_entries(
             connection,
             party_id=party_id,
             account=account,
             account_id=account_id,
+            created_from=begin,
+            created_before=end,
             sealed=reader.sees_sealed,
-            after=after,
+            newest=order == "newest",
+            after=None if cursor is None else parse_cursor(cursor, (0, 0)),
             limit=limit + 1,
         )
     return build_page(rows, limit, lambda row: (row.sequence, row.line))

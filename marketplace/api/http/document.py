@@ -59,14 +59,14 @@ _COMMANDED: Final = ("Request-Id", "Commit-Seq", "ETag", "Idempotent-Replayed", 
 _SHORT: Final = {"Idempotency-Key": "Key"}
 """What every command refers to has a short name among the components."""
 _EVENT_STREAM: Final = {
-    "description": "With `Accept: text/event-stream`: server-sent events. `id` is the sequence, `event` the event "
-    "type, `data` a `FeedItem` as JSON. Comments keep the stream alive. Resume with `Last-Event-ID`",
+    "description": "Server-sent events. `id` is the sequence, `event` the type, `data` a `FeedItem` as JSON. Comments "
+    "keep the stream alive.",
     "type": "string",
     "examples": [
         'id: 7\nevent: order.placed.v1\ndata: {"sequence":7,"event":{"specversion":"1.0","type":"…"},"depth":"own"}\n\n'
     ],
 }
-_ABOUT: Final = """Startups pay for GPU capacity with cash, equity or both; providers list it; funds take the equity.
+_ABOUT: Final = """Startups pay for GPU capacity with cash, equity or both.
 
 Send the key as `Authorization: Bearer`. Every POST carries an `Idempotency-Key`, which names its command for ever.
 Decimals are strings without exponents. Dollars (`usd` in the member's name, or the unit `USD`) have two places or
@@ -329,20 +329,20 @@ def _share_responses(shapes: Shapes) -> dict[str, Schema]:
         "Receipt": describe("The command took effect", _COMMANDED, receipt),
         "Created": describe("The command created something, at `Location`", (*_COMMANDED, "Location"), receipt),
         "Proposed": describe(
-            "Others must agree first: the id is that of the proposal or request, at `Location`",
+            "Others must agree first: the id is of the proposal or request, at `Location`",
             (*_COMMANDED, "Location"),
             receipt,
         ),
         "Refused": describe(
-            "The request is refused, and nothing was changed: 400 it is not well-formed; 401 no valid key; 403 the key "
-            "may not; 404 unknown, or another tenant's; 408 too slow; 409 not in this state, or the same command still "
-            "runs; 412 `If-Match` is stale; 413 too large; 415 not JSON; 422 against a rule, or the idempotency key "
-            "names another command; 429 too many requests",
+            "Refused, nothing was changed: 400 not well-formed; 401 no valid key; 403 the key may not; 404 unknown, or "
+            "another tenant's; 408 too slow; 409 not in this state, or the same command still runs; 412 stale "
+            "`If-Match`; 413 too large; 415 not JSON; 422 against a rule, or the key names another command; 429 too "
+            "many requests",
             ("Request-Id", "Retry-After", "WWW-Authenticate", *_LIMITS),
             problem,
         ),
         "Failed": describe(
-            "500 an error of the server, or 503 a server that it needs is away. Send the request again, with the same "
+            "500 an error of the server, 503 a server that it needs is away. Send the same again, with its "
             "`Idempotency-Key`",
             ("Request-Id", "Retry-After", *_LIMITS),
             problem,

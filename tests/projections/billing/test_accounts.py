@@ -179,6 +179,21 @@ async def test_entries_explain_a_balance_page_by_page(engine: AsyncEngine, memor
         assert await list_entries(connection, party_id=STRANGER, account_id=CASH) == []
 
 
+async def test_entries_are_paged_from_the_newest_on_and_within_a_span(engine: AsyncEngine, memory_log: MemoryLog):
+    await _project(engine, memory_log)
+    async with engine.connect() as connection:
+        oldest = await list_entries(connection, account_id=CASH, limit=1000)
+        after, seen = None, []
+        while page := await list_entries(connection, account_id=CASH, newest=True, after=after, limit=7):
+            seen += page
+            after = (page[-1].sequence, page[-1].line)
+        assert seen == oldest[::-1]
+        begin, end = oldest[3].recorded_at, oldest[-3].recorded_at
+        within = await list_entries(connection, account_id=CASH, created_from=begin, created_before=end, limit=1000)
+    assert within == [entry for entry in oldest if begin <= entry.recorded_at < end]
+    assert 0 < len(within) < len(oldest)
+
+
 async def test_accounts_are_found_by_id_and_party(engine: AsyncEngine, memory_log: MemoryLog):
     story = Story()
     begin(story)

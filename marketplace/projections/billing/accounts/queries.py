@@ -164,11 +164,14 @@ async def list_entries(
     account_id: str | None = None,
     at: At = None,
     occurred_until: datetime | None = None,
+    created_from: datetime | None = None,
+    created_before: datetime | None = None,
     sealed: bool = True,
-    after: tuple[int, int] = (0, -1),
+    newest: bool = False,
+    after: tuple[int, int] | None = None,
     limit: int = 100,
 ) -> list[EntryView]:
-    """Return entries above the cursor ``(sequence, line)``, oldest first.
+    """Return entries beyond the cursor ``(sequence, line)``, oldest first, or newest first.
 
     Args:
         connection: Where to read.
@@ -177,19 +180,29 @@ async def list_entries(
         account_id: Only of the ledger accounts of this account, grant or instrument, or of one of them.
         at: The books at a sequence or an instant; None for now.
         occurred_until: Of those, only what had occurred by this instant.
+        created_from: Only what was recorded at this instant or later.
+        created_before: Only what was recorded before this instant.
         sealed: Whether to state what orders and quotes hold.
-        after: Cursor of the last entry of the previous page.
+        newest: Whether the newest comes first.
+        after: Cursor of the last entry of the previous page; None for the first page.
         limit: Rows of a page, at most 1,000.
     """
     table = _get_entries(account or account_id, sealed=sealed)
     key = tuple_(table.c.sequence, table.c.line)
-    query = select(table).where(key > tuple_(*after)).order_by(table.c.sequence, table.c.line)
+    query = select(table)
+    if after is not None:
+        query = query.where(key < tuple_(*after) if newest else key > tuple_(*after))
+    query = query.order_by(*(column.desc() if newest else column for column in (table.c.sequence, table.c.line)))
     if party_id is not None:
         query = query.where(table.c.party_id == party_id)
     if account is not None:
         query = query.where(table.c.account == account)
     if account_id is not None:
         query = query.where(_belongs(table, account_id))
+    if created_from is not None:
+        query = query.where(table.c.recorded_at >= created_from)
+    if created_before is not None:
+        query = query.where(table.c.recorded_at < created_before)
     query = query.where(_happened(table, at, occurred_until))
     return await load_all(connection, page(query, limit), EntryView)
 
