@@ -11,6 +11,7 @@ from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message
 
 ZERO: Final = Decimal(0)
+CENT: Final = Decimal("0.01")
 REDUCED_WITHIN: Final = timedelta(days=180)
 """After its accrual, what a tranche became may be reduced for this long."""
 UNASKED_WITHIN: Final = timedelta(days=30)
@@ -51,11 +52,27 @@ class Bought:
 
 @dataclass(slots=True)
 class Tranche:
-    """One tranche: its outstanding dollars, the day of its accrual, and what the rest became."""
+    """One tranche: its outstanding dollars, the day of its accrual, and what the rest became.
+
+    Attributes:
+        period: The first statement of the period whose delivery accrued it; None for a payment.
+        left: Its dollars that were not reversed, whatever they became.
+    """
 
     outstanding: Decimal
     since: date
+    period: str | None
+    left: Decimal
     bought: Bought | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """The holder that pays a part of a grant from its account: the account, the instrument, and its issuer."""
+
+    account_id: str
+    instrument_id: str
+    issuer_id: str
 
 
 @dataclass(slots=True)
@@ -70,6 +87,8 @@ class Reductions:
         ended: Issuers that were sold.
         credits: Principal that each credit may still reverse.
         proposals: The parties that must agree as holders, and the instant of the proposal.
+        payers: By grant, where the holder is not the provider and nothing is resold.
+        periods: The first statement of the period of each adjustment.
     """
 
     findings: Findings
@@ -80,6 +99,8 @@ class Reductions:
     ended: set[str] = field(default_factory=set)
     credits: dict[str, Decimal] = field(default_factory=dict)
     proposals: dict[str, tuple[set[str], datetime]] = field(default_factory=dict)
+    payers: dict[str, Payer] = field(default_factory=dict)
+    periods: dict[str, str] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold and check the events of one command. An import is not checked, because it was decided elsewhere."""
@@ -88,6 +109,8 @@ class Reductions:
         asked, at = self.proposals.get(carried[0].read()["proposal_id"] if carried else "", (None, None))
         for message in sorted(decision, key=lambda each: each.event_type != "statement.credited.v1"):
             body = message.read()
+            if message.event_type == "statement.credited.v1":
+                self._check_paid_back(message, body, decision)
             if message.event_type != "instrument.principal_reversed.v1":
                 self._fold(message.event_type, message, body)
                 continue
@@ -110,9 +133,9 @@ class Reductions:
     def _fold(self, event_type: str, message: Message, body: Mapping[str, Any]) -> None:
         match event_type:
             case "grant.issued.v1":
-                equity = body.get("equity") or {}
-                if equity.get("holder_accepts") and equity["holder_id"] != body["provider_id"]:
-                    self.asked.add(equity["instrument_id"])
+                self._fold_grant(body)
+            case "statement.issued.v1" if body.get("adjustment"):
+                self.periods[body["statement_id"]] = body["adjustment"]["statement_id"]
             case "proposal.made.v1":
                 own = {consent["electorate"].removeprefix("holder/") for consent in body["consents"]}
                 self.proposals[body["proposal_id"]] = own, parse_instant(message.headers["ce-time"])
@@ -122,7 +145,9 @@ class Reductions:
             case "instrument.principal_accrued.v1":
                 since = date.fromisoformat(body["interest_from"])
                 own_tranches = self.tranches.setdefault(body["instrument_id"], {})
-                own_tranches.setdefault(body["tranche_id"], Tranche(Decimal(body["principal_usd"]), since))
+                principal, period = Decimal(body["principal_usd"]), body["statement_id"]
+                period = self.periods.get(period, period)
+                own_tranches.setdefault(body["tranche_id"], Tranche(principal, since, period, principal))
             case "instrument.converted.v1":
                 price = Fraction(body["price_usd_per_share"])
                 self._buy(body, Fraction(body["amount_exact"]), body["shares"], price)
@@ -132,6 +157,14 @@ class Reductions:
                 self._fold_issuer(event_type, body)
             case _:
                 pass
+
+    def _fold_grant(self, body: Mapping[str, Any]) -> None:
+        equity = body.get("equity") or {}
+        if equity.get("holder_accepts") and equity["holder_id"] != body["provider_id"]:
+            self.asked.add(equity["instrument_id"])
+        account_id, issuer_id = equity.get("holder_account_id"), f"iss_{body['startup_id'][4:]}"
+        if account_id not in {None, body["provider_account_id"]} and body.get("resale") is None:
+            self.payers[body["grant_id"]] = Payer(account_id, equity["instrument_id"], issuer_id)
 
     def _fold_issuer(self, event_type: str, body: Mapping[str, Any]) -> None:
         issuer_id = body["issuer_id"]
@@ -182,6 +215,32 @@ class Reductions:
         late = tranche.bought is not None and day > tranche.since + REDUCED_WITHIN
         return f"it became something else, and accrued on {tranche.since}" if late else None
 
+    def _check_paid_back(self, message: Message, body: Mapping[str, Any], decision: Sequence[Message]) -> None:
+        """Check that a holder is paid nothing back for principal that a credit may no longer reverse."""
+        payer, given = self.payers.get(body["grant_id"]), body.get("service_credit") or {}
+        names = ("principal_usd", "holder_usd")
+        principal, held = (Decimal(body["charges"][name]) - Decimal(given.get(name, "0")) for name in names)
+        if payer is None or principal <= ZERO:
+            return
+        day, period = parse_instant(message.headers["ce-time"]).date(), body["adjustment"]["statement_id"]
+        tranches = [each for each in self.tranches.get(payer.instrument_id, {}).values() if each.period == period]
+        late = [
+            each
+            for each in tranches
+            if payer.issuer_id in self.ended or (each.bought is not None and day > each.since + REDUCED_WITHIN)
+        ]
+        kept = min(principal, sum((each.left for each in late), ZERO))
+        bodies = [each.read() for each in decision if each.event_type == "account.credited.v1"]
+        own = [
+            each for each in bodies if (each["account_id"], each["cause"]) == (payer.account_id, body["statement_id"])
+        ]
+        paid = sum((Decimal(each["amount_usd"]) for each in own), ZERO)
+        text = (
+            f"{body['statement_id']} pays {paid} USD back to {payer.account_id}, which keeps {kept} of {principal} USD"
+        )
+        most = Fraction(held) * Fraction(principal - kept) / Fraction(principal) + Fraction(CENT)
+        self.findings.require(paid <= most, "reduction", message.sequence, text)
+
     def _find_above_credit(self, body: Mapping[str, Any]) -> str | None:
         if not body["reason"].startswith(CREDIT):
             return None
@@ -199,6 +258,7 @@ class Reductions:
         became: Literal["outstanding", "shares", "money"] = "outstanding"
         if bought is not None:
             became = "money" if bought.shares is None else "shares"
+        tranche.left -= principal
         text = f"{body['tranche_id']} became {became}, not {body['became']}"
         self.findings.require(body["became"] == became, "reduction", message.sequence, text)
         if bought is None:

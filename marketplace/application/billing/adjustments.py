@@ -246,9 +246,10 @@ async def credit(
     )
     await unit.decide(STATEMENT, case.statement_id, IssueStatement(issued=statement))
     net = subtract_credit(charges, given)
-    proposed = await _reverse(unit, case, net.principal_usd, chain)
+    proposed, kept_usd = await _reverse(unit, case, net.principal_usd, chain)
     refund = _find_refund(case, net, proposed)
-    paid = net if refund is None else msgspec.structs.replace(net, holder_usd=net.holder_usd - refund.amount_usd)
+    unpaid_usd = _price_principal(case, net, kept_usd + sum((each.principal_usd for each in proposed), ZERO))
+    paid = msgspec.structs.replace(net, holder_usd=net.holder_usd - unpaid_usd)
     await return_fees(unit, case.grant, case.statement_id, paid)
     await _require_refund(unit, case.grant, paid)
     await pay_back(unit, case.grant, case.statement_id, paid)
@@ -297,46 +298,59 @@ async def _require_refund(unit: UnitOfWork, grant: Grant, paid: Charges) -> None
 def _find_refund(case: Case, net: Charges, proposed: list[ReversePrincipal]) -> Debit | None:
     """Return the refund that the provider pays once the holder agrees to lose what its principal became, or None.
 
-    A holder that does not agree keeps what its principal became, and gets no refund for it. In a resale, the seller has
-    a part in the money, and no refund waits.
+    A holder that does not agree keeps what its principal became, and gets no refund for it.
     """
     issued = case.grant.issued
-    payee_id = None if issued.equity is None or issued.resale is not None else issued.equity.holder_account_id
-    if payee_id in {None, issued.provider_account_id} or not net.principal_usd:
-        return None
-    waiting = sum((each.principal_usd for each in proposed), ZERO)
-    amount = round_cents(Fraction(net.holder_usd) * Fraction(waiting) / Fraction(net.principal_usd))
+    amount = _price_principal(case, net, sum((each.principal_usd for each in proposed), ZERO))
     if not amount:
         return None
+    assert issued.equity is not None, "its holder paid for it"
+    assert issued.equity.holder_account_id is not None, "its holder paid for it"
     return Debit(
         account_id=issued.provider_account_id,
         amount_usd=amount,
-        payee_account_id=payee_id,
+        payee_account_id=issued.equity.holder_account_id,
         cause=derive_id("prp", case.statement_id),
         owed=True,
     )
 
 
+def _price_principal(case: Case, net: Charges, principal_usd: Decimal) -> Decimal:
+    """Return what the holder paid for a part of the principal that is credited.
+
+    It is 0 where the provider holds the equity itself. In a resale, the seller has a part in the money, and no refund
+    waits.
+    """
+    issued = case.grant.issued
+    payee_id = None if issued.equity is None or issued.resale is not None else issued.equity.holder_account_id
+    if payee_id in {None, issued.provider_account_id} or not net.principal_usd:
+        return ZERO
+    return round_cents(Fraction(net.holder_usd) * Fraction(principal_usd) / Fraction(net.principal_usd))
+
+
 async def _reverse(
     unit: UnitOfWork, case: Case, principal_usd: Decimal, chain: list[Statement]
-) -> list[ReversePrincipal]:
-    """Reverse principal of the period, youngest tranche first. Return the reversals that need the holder's agreement.
+) -> tuple[list[ReversePrincipal], Decimal]:
+    """Reverse principal of the period, youngest tranche first.
 
-    Tranches that are too late to reverse (`is_late`) are left as they are, and all of them once a sale of the company
-    is paid.
+    Return the reversals that need the holder's agreement, and the dollars that stay with the holder: tranches that are
+    too late to reverse (`is_late`) are left as they are, and all of them once a sale of the company is paid.
     """
     equity = case.grant.issued.equity
     if equity is None:
-        return []
-    left = principal_usd
+        return [], ZERO
+    left, kept = principal_usd, ZERO
     proposed: list[ReversePrincipal] = []
     issuer = await unit.get(ISSUER, rename_id("iss", case.grant.issued.startup_id), Issuer)
-    later = reversed([] if issuer.is_ended else chain)
-    for tranche_id in (each for known in later for each in list_tranches(known.issued.statement_id, known)):
+    for tranche_id in (each for known in reversed(chain) for each in list_tranches(known.issued.statement_id, known)):
         instrument = await unit.get(INSTRUMENT, equity.instrument_id)
         tranche = instrument.find_tranche(tranche_id)
         amount = ZERO if tranche is None else min(left, tranche.principal_usd)
-        if tranche is None or not amount or is_late(tranche, unit.context.at.date()):
+        if tranche is None or not amount:
+            continue
+        left -= amount
+        if issuer.is_ended or is_late(tranche, unit.context.at.date()):
+            kept += amount
             continue
         reverse = ReversePrincipal(
             instrument_id=equity.instrument_id,
@@ -346,13 +360,12 @@ async def _reverse(
             reduction=instrument.issued.terms.reduction,
             on_day=unit.context.at.date(),
         )
-        left -= amount
         pending, accepts = issuer.is_changing, case.grant.holder_accepts
         if needs_holder(tranche, unit.context.at.date(), is_pending=pending, accepts=accepts):
             proposed.append(reverse)
         else:
             await claw_back(unit, reverse)
-    return proposed
+    return proposed, kept
 
 
 async def _release_budget(unit: UnitOfWork, grant: Grant, charges: Charges) -> None:

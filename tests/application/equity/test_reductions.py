@@ -136,6 +136,18 @@ async def test_the_auditor_finds_a_market_that_asks_no_holder(delivered, monkeyp
     assert "became, which did not agree" in texts[0]
 
 
+@pytest.mark.parametrize("is_sold", [True, False])
+async def test_the_auditor_finds_money_back_for_what_its_holder_keeps(delivered, monkeypatch, is_sold):
+    market, trade, grant = delivered
+    await (sell if is_sold else close_series_a)(market, trade)
+    market.clock.at += REDUCE_WITHIN + timedelta(days=1)
+    monkeypatch.setattr(adjustments, "_price_principal", lambda *_: Decimal(0))
+    await correct(market, trade, grant)
+    texts = [text for _, _, text in await find_faults(Reductions, market.log)]
+    assert len(texts) == 1
+    assert "which keeps" in texts[0]
+
+
 async def test_a_holder_that_is_silent_keeps_its_shares(delivered):
     market, trade, grant = delivered
     await close_series_a(market, trade)
@@ -152,11 +164,12 @@ async def test_a_holder_that_is_silent_keeps_its_shares(delivered):
 async def test_a_sale_ends_reductions(delivered):
     market, trade, grant = delivered
     await sell(market, trade)
-    before = await look(market, trade, grant)
+    before, fund = await look(market, trade, grant), await market.account(trade.fund)
     proposal_id = await correct(market, trade, grant)
     assert await market.state("proposal", proposal_id) is None
     assert await look(market, trade, grant) == before
     assert before[2] == 0
+    assert await market.account(trade.fund) == fund, "the sale paid its principal, so that nothing is paid back for it"
     await check_log(market.log)
 
 
@@ -198,10 +211,15 @@ async def reverse(market, grant, amount_usd="10"):
 async def test_what_became_shares_is_not_reduced_after_half_a_year(delivered):
     market, trade, grant = delivered
     await close_series_a(market, trade)
-    before = await look(market, trade, grant)
+    before, fund = await look(market, trade, grant), await market.account(trade.fund)
+    startup = (await market.account(trade.startup)).available_usd
     market.clock.at += REDUCE_WITHIN + timedelta(days=1)
     proposal_id = await correct(market, trade, grant)
     assert await market.state("proposal", proposal_id) is None
+    assert await market.account(trade.fund) == fund, "who keeps its shares is paid nothing back for them"
+    credit = await market.state("statement", name_adjustment(list_periods(grant)[0].statement_id, 0))
+    assert (await market.account(trade.startup)).available_usd - startup == credit.net.cash_usd > 0
+    assert await find_faults(Reductions, market.log) == []
     with pytest.raises(Refusal) as caught:
         await reverse(market, grant)
     assert caught.value.code == "reduction_late"
