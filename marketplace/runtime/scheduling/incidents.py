@@ -67,7 +67,8 @@ class Incidents:
         for grant_id, reservation in self._sort(pool):
             if reservation.end <= now:
                 await self._close(pool, site, grant_id, [at for at in changes if at < reservation.end])
-        for begin, end in pairwise([*changes, now]):
+        past = [at for at in changes if at < now]
+        for begin, end in pairwise([*past, now]):
             await self._record(pool, site, begin, end, step)
 
     async def _close(self, pool: Pool, site: SiteState, grant_id: str, changes: Sequence[datetime]) -> None:

@@ -374,6 +374,25 @@ async def test_nodes_that_failed_before_the_start_and_come_back_after_the_end_ne
     await check_log(stand.market.log)
 
 
+async def test_nodes_that_fail_in_the_instant_in_which_a_grant_begins_are_recorded(stand):
+    """The span up to now is empty then, and no grant that begins now was there before."""
+    market = stand.market
+    async with market.worker():
+        stand.trade = await market.trade(days=40)
+        other = await market.order(stand.trade.startup, cash="3", nodes=2, days=5, earliest=9, latest=9)
+        first = await market.award(stand.trade)
+        second = await market.state("grant", (await market.state("order", other)).grant_id)
+        stand.grant_id, stand.pool = first.issued.grant_id, first.pool_id
+        market.clock.at = second.issued.start
+        await market.until("grant", second.issued.grant_id, "active")
+        await stand.fail("one", 3)
+        await stand.until_event("degraded")
+        assert (await stand.grant()).nodes_available == 0
+        await stand.restore("one")
+        await stand.until_event("resumed")
+    await check_log(market.log)
+
+
 @pytest.mark.parametrize("over", [True, False])
 async def test_the_provider_closes_an_outage_that_it_reports_long_after(stand, over):
     market = stand.market
