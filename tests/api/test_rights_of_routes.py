@@ -8,8 +8,15 @@ from marketplace.domain.equity.rights import list_rights
 from marketplace.projections.feed.told import list_events, tell
 from marketplace.projections.feed.visibility import PLATFORM
 
-BY_EVENTS = ("/v1/issuers", "/v1/instruments", "/v1/proposals")
+BY_EVENTS = ("/v1/issuers", "/v1/proposals")
 """Their rows are found by the events that they record: `tests/domain/equity/test_rights.py` asks for each."""
+ALSO_BY_EVENTS = {
+    "/v1/instruments": "investment",
+    "/v1/instruments/*": "amendment",
+    "/v1/instruments/*/repay": "prepayment",
+    "/v1/instruments/*/reverse": "reduction",
+}
+"""And so are these of instruments."""
 ROWS = {
     "/v1/accounts/*/approvals/*/approve": "withdrawal",
     "/v1/accounts/*/approvals/*/refuse": "withdrawal",
@@ -36,6 +43,14 @@ ROWS = {
     "/v1/grants/*/transfer": "grant_transfer",
     "/v1/grants/*/usage/corrections": "correction",
     "/v1/grants/*/usage/voids": "correction",
+    "/v1/instruments/*/cancel": "accrual",
+    "/v1/instruments/*/issue-shares": "owed_shares",
+    "/v1/instruments/*/mature": "maturity",
+    "/v1/instruments/*/mfn-election": "mfn_election",
+    "/v1/instruments/*/mfn-notices": "mfn_window",
+    "/v1/instruments/*/pay-debt": "debt",
+    "/v1/instruments/*/resume": "accrual",
+    "/v1/instruments/*/suspend": "accrual",
     "/v1/mandates": "mandate",
     "/v1/mandates/*": "mandate",
     "/v1/mandates/*/holds/*/approve": "mandate_order",
@@ -128,6 +143,7 @@ FOLLOWING = {
     "proceeds": "of the declaration of a sale",
     "related_trade": "of the quote that is held",
     "reserve": "of a withdrawal",
+    "sale_payment": "of a declared sale, at `/pay`",
     "suspended_holder": "of the platform's key",
 }
 """Rows beside equity that no command has alone, and what they are of."""
@@ -146,12 +162,15 @@ def list_commands():
 
 def test_every_command_has_a_row_of_the_table_of_rights_or_a_reason_for_none():
     needless = [path for paths in NEEDLESS.values() for path in paths]
-    assert sorted([*ROWS, *needless]) == sorted(path for path in list_commands() if not path.startswith(BY_EVENTS))
+    assert sorted([*ROWS, *ALSO_BY_EVENTS, *needless]) == sorted(
+        path for path in list_commands() if not path.startswith(BY_EVENTS)
+    )
 
 
 def test_every_row_beside_equity_is_of_a_command_or_follows_from_one():
     names = [right.name for right in list_rights()]
     beside = set(names[names.index("company_act") + 1 :])
+    assert {*ALSO_BY_EVENTS.values()} <= {*names} - beside
     assert beside == {*ROWS.values(), *FOLLOWING}
     assert not set(ROWS.values()) & set(FOLLOWING)
 

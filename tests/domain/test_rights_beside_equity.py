@@ -7,9 +7,12 @@ import pytest
 from marketplace.domain.billing import account_approvals, account_state, dispute, remedies
 from marketplace.domain.delivery import periods
 from marketplace.domain.equity import proposal
+from marketplace.domain.equity.instrument import mfn
 from marketplace.domain.equity.rights_beside_equity import BESIDE_EQUITY
 
 TIMES = [
+    ("mfn_window", mfn.EXTENSION_MAX, "days"),
+    ("mfn_election", mfn.WINDOW, "days"),
     ("withdrawal", account_approvals.APPROVE_WITHIN, "hours"),
     ("mandate_order", proposal.DECIDE_WITHIN, "days"),
     ("statement", periods.ACCEPTANCE, "days"),

@@ -22,6 +22,13 @@ _BESIDE_EQUITY: Final[dict[str, tuple[str, ...]]] = {
     "proceeds": ("issuer.liquidity_declared.v1",),
     "gift": (_PROPOSED, "account.limit_used.v1"),
     "agreement": (*_ASKED, "proposal.agreed.v1"),
+    "mfn_window": ("instrument.mfn_noticed.v1",),
+    "mfn_election": ("instrument.mfn_elected.v1",),
+    "maturity": ("instrument.matured.v1", "instrument.converted.v1"),
+    "owed_shares": ("issuer.stock_issued.v1", "issuer.warrant_issued.v1"),
+    "debt": ("instrument.debt_paid.v1", "account.credited.v1"),
+    "accrual": ("instrument.suspended.v1", "instrument.resumed.v1", "instrument.cancelled.v1"),
+    "sale_payment": ("issuer.distribution_paid.v1", "account.credited.v1"),
     "one_person": (
         "proposal.refused.v1",
         "proposal.consent_withdrawn.v1",
