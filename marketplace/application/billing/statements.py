@@ -250,7 +250,7 @@ async def _settle(unit: UnitOfWork, before: Statement, statement_id: str) -> Non
 async def _resume(unit: UnitOfWork, grant: Grant) -> None:
     """Let the delivery of a grant on credit go on, if what was due and missing is paid now."""
     if grant.issued.credit_usd and grant.missed is not None:
-        await collect(unit, grant)
+        await collect(unit, grant, is_chased=False)
 
 
 async def settle_part(unit: UnitOfWork, statement: Statement) -> None:

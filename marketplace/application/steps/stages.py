@@ -29,13 +29,14 @@ from marketplace.domain.trading.order import ORDER, MatchedOrder
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
-async def collect(unit: UnitOfWork, grant: Grant, *, is_asked: bool = False) -> Grant:
+async def collect(unit: UnitOfWork, grant: Grant, *, is_asked: bool = False, is_chased: bool = True) -> Grant:
     """Set aside what the stages of a grant need by now, or record the consequence if the money is missing.
 
     Args:
         unit: The decision.
         grant: The grant, which is staged.
         is_asked: Whether its startup asks to pay, perhaps before a stage begins; False for the scheduler.
+        is_chased: Whether missing money has its next consequence; False if only a payment counts.
 
     Returns:
         The grant after that.
@@ -57,6 +58,7 @@ async def collect(unit: UnitOfWork, grant: Grant, *, is_asked: bool = False) -> 
         due_usd=_sum_due(unit, grant, account, unpaid),
         deal_usd=await sum_deal(unit, grant),
         is_asked=is_asked,
+        is_chased=is_chased,
         is_silent=await is_undelivered(unit, grant),
     )
     known = len(unit.list_events(GRANT, issued.grant_id))

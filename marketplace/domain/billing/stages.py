@@ -75,6 +75,7 @@ def build_collection(
     due_usd: Decimal = ZERO,
     deal_usd: Fraction = Fraction(0),
     is_asked: bool = False,
+    is_chased: bool = True,
     is_silent: bool = False,
 ) -> CollectStage:
     """Return the command that pays for the stages of a grant, or records the consequence if money is missing.
@@ -89,6 +90,7 @@ def build_collection(
         due_usd: Of a grant on credit, what was paid, and what is needed for statements that can no longer be disputed.
         deal_usd: The price of all that the startup buys from the provider; the notice depends on it.
         is_asked: Whether the startup asks to pay, perhaps before a stage begins; False for the scheduler.
+        is_chased: Whether missing money has its next consequence.
         is_silent: Whether the provider's meter counted nearly nothing before delivery was withheld.
     """
     issued, gpu_seconds = grant.issued, count_withheld(grant, at)
@@ -102,6 +104,7 @@ def build_collection(
         needed_usd=max(funding_usd, due_usd) if stages else ZERO,
         set_aside_usd=set_aside_usd,
         is_asked=is_asked,
+        is_chased=is_chased,
         is_silent=is_silent,
         gpu_seconds_withheld=gpu_seconds,
         notice=find_deal_notice(issued, deal_usd),

@@ -802,7 +802,7 @@ def _collect(command: CollectStage, state: Grant) -> Sequence[GrantEvent]:
             return []
         missing_usd = ZERO
     if not command.is_asked and missing_usd > command.available_usd:
-        return _chase(command, state, missing_usd)
+        return _chase(command, state, missing_usd) if command.is_chased else []
     paid = GrantStagePaid(
         grant_id=issued.grant_id,
         stages_paid=command.stages,

@@ -202,6 +202,7 @@ class CollectStage(msgspec.Struct, frozen=True, kw_only=True):
         needed_usd: What they need in all.
         set_aside_usd: What is set aside so far, with what was paid from it.
         is_asked: Whether the startup asks for it, also for a stage that has not begun; False for the scheduler.
+        is_chased: Whether missing money has its next consequence; False if only a payment counts.
         is_silent: Whether the provider's meter counted nearly nothing before the present withholding. Then withheld
             hours cost nothing, unless the stage is paid.
         gpu_seconds_withheld: GPU-seconds of the present withholding in which nodes worked.
@@ -216,6 +217,7 @@ class CollectStage(msgspec.Struct, frozen=True, kw_only=True):
     needed_usd: Decimal
     set_aside_usd: Decimal
     is_asked: bool = False
+    is_chased: bool = True
     is_silent: bool = False
     gpu_seconds_withheld: int = 0
     notice: timedelta = timedelta()

@@ -511,6 +511,27 @@ async def test_a_run_on_credit_is_paid_by_its_statements_and_ends_like_a_missed_
     await deal.require_clean("account.credit_limited.v1")
 
 
+async def test_a_statement_that_is_paid_once_the_notice_of_a_missed_stage_is_over_begins_no_new_notice():
+    deal = CreditDeal(usd=30_000, credit=10_000)
+    market = deal.market
+    await deal.close()
+    async with market.worker():
+        grant = await deal.award()
+        await market.deliver(grant, 29)
+        first = list_periods(grant)[0].statement_id
+        market.clock.at = deal.issued.start + timedelta(days=31, hours=1)
+        await market.until("statement", first, "issued")
+        await deal.wait(lambda one: one.missed)
+        withheld = (await deal.move(35, lambda one: one.withheld)).withheld
+    market.clock.at = withheld.ends_at
+    await accept_statement(market.handler, market.context(deal.startup), first)
+    assert (await deal.grant()).withheld == withheld
+    async with market.worker():
+        ended = await deal.wait(lambda one: one.terminated)
+    assert ended.end == withheld.ends_at
+    await deal.require_clean("grant.withheld.v1")
+
+
 async def test_a_staged_grant_on_credit_that_is_ended_early_is_over_once_its_statements_are_paid():
     """The auditor waited for an event that such a grant never has, and reported an honest end."""
     deal = CreditDeal(usd=0, credit=62_000)
