@@ -146,7 +146,7 @@ class Documented:
             if found and found[0] not in sent:
                 self.faults.setdefault(f"{name} {place}", f"{text} is not the form of {member}")
         for place, text, is_dollars in list_decimals(value):
-            if not (DOLLARS if is_dollars else DECIMAL).match(text):
+            if not (DOLLARS if is_dollars else DECIMAL).match(text) and text not in sent:
                 self.faults.setdefault(f"{name} {place}", f"{text} is not the form of a decimal")
 
     def _build_validator(self, schema):

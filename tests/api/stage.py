@@ -94,6 +94,7 @@ async def open_stage(
     *,
     worker: bool = False,
     projector: bool = True,
+    listening: bool = True,
     clock: MarketClock | None = None,
     **settings,
 ) -> AsyncIterator[Stage]:
@@ -123,7 +124,8 @@ async def open_stage(
             watch=watching,
         )
         stage = Stage(create_application(services), services, None, stack)  # type: ignore[arg-type]
-        stack.enter_context(listen(stage.application))
+        if listening:
+            stack.enter_context(listen(stage.application))
         stage.admin = await stage.open_client(ADMIN_KEY)
         yield stage
 
