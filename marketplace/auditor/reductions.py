@@ -216,20 +216,21 @@ class Reductions:
         return f"it became something else, and accrued on {tranche.since}" if late else None
 
     def _check_paid_back(self, message: Message, body: Mapping[str, Any], decision: Sequence[Message]) -> None:
-        """Check that a holder is paid nothing back for principal that a credit may no longer reverse."""
+        """Check that a holder is paid nothing back for principal that a credit may no longer reverse.
+
+        It takes the youngest principal of the period first.
+        """
         payer, given = self.payers.get(body["grant_id"]), body.get("service_credit") or {}
         names = ("principal_usd", "holder_usd")
         principal, held = (Decimal(body["charges"][name]) - Decimal(given.get(name, "0")) for name in names)
         if payer is None or principal <= ZERO:
             return
         day, period = parse_instant(message.headers["ce-time"]).date(), body["adjustment"]["statement_id"]
-        tranches = [each for each in self.tranches.get(payer.instrument_id, {}).values() if each.period == period]
-        late = [
-            each
-            for each in tranches
-            if payer.issuer_id in self.ended or (each.bought is not None and day > each.since + REDUCED_WITHIN)
-        ]
-        kept = min(principal, sum((each.left for each in late), ZERO))
+        left, kept = principal, ZERO
+        for tranche in reversed(self.tranches.get(payer.instrument_id, {}).values()):
+            part = min(left, tranche.left) if tranche.period == period else ZERO
+            is_late = tranche.bought is not None and day > tranche.since + REDUCED_WITHIN
+            left, kept = left - part, kept + (part if payer.issuer_id in self.ended or is_late else ZERO)
         bodies = [each.read() for each in decision if each.event_type == "account.credited.v1"]
         own = [
             each for each in bodies if (each["account_id"], each["cause"]) == (payer.account_id, body["statement_id"])

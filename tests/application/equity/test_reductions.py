@@ -19,7 +19,7 @@ from marketplace.domain.billing.statement_chain import name_adjustment
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.equity.instrument.clawback import REDUCE_WITHIN
 from marketplace.domain.equity.proposal import DECIDE_WITHIN
-from tests.application.equity.test_equity import build_round, deliver_all, pay_in
+from tests.application.equity.test_equity import build_round, deliver_all, found, pay_in
 from tests.support.market.agreeing import agree_all
 from tests.support.market.auditing import CapTableConsents, find_faults
 from tests.support.market.invariants import check_log
@@ -106,9 +106,9 @@ async def test_shares_go_only_when_their_holder_agrees(delivered):
     assert proposal_id not in provider.reserves
     await check_log(market.log)
     assert await find_faults(CapTableConsents, market.log) == []
-    for fault, found in FAULTS:
+    for fault, said in FAULTS:
         texts = [text for _, _, text in await find_faults(Reductions, market.log, **fault)]
-        assert (texts == []) if found is None else any(found in text for text in texts), (fault, texts)
+        assert (texts == []) if said is None else any(said in text for text in texts), (fault, texts)
 
 
 FAULTS = (
@@ -267,3 +267,36 @@ async def test_an_instrument_that_says_so_leaves_the_shares_and_lets_their_price
     shares, principal, debt = await look(market, trade, grant)
     assert (shares, principal < before[1], debt > 0) == (before[0], True, True)
     await check_log(market.log)
+
+
+async def test_a_credit_takes_the_youngest_principal_first_and_pays_its_holder_back_for_it(memory_log):
+    """The auditor took what could no longer be reversed for what the credit left."""
+    market = Market(memory_log)
+    trade = await market.trade()
+    await found(market, trade.startup)
+    await market.lot(trade.provider, trade.pool, start=100, end=400, mandate_ids=(trade.mandate,))
+    order = await market.order(
+        trade.startup, cash="1", equity="3", mandate_ids=(trade.mandate,), nodes=1, days=240, earliest=100, latest=101
+    )
+    trade.order, trade.auction = order, await market.auction(locks_at=0.6, horizon=100, periods=300)
+    async with market.worker():
+        market.clock.at = market.day(0.6)
+        grant = await market.award(trade)
+        statement_id = list_periods(grant)[0].statement_id
+        late, credit = (name_adjustment(statement_id, index) for index in range(2))
+        await market.deliver(grant, 10)
+        market.clock.at = list_periods(grant)[0].end + timedelta(hours=25)
+        market.clock.at = (await market.until("statement", statement_id, "issued")).issued.accept_until
+        await market.until("statement", statement_id, "accepted")
+        await close_series_a(market, trade)
+        market.clock.at += REDUCE_WITHIN
+        await market.deliver(grant, 1, first=12)
+        market.clock.at = (await market.until("statement", late, "issued", seconds=60)).issued.accept_until
+        await market.until("statement", late, "accepted", seconds=60)
+        before = await market.account(trade.fund)
+        void = {"source": "dcgm", "reading_id": "day-12", "reason": "another grant's"}
+        await usage.void_usage(market.handler, market.context(trade.provider), grant.issued.grant_id, **void)
+        credited = await market.until("statement", credit, "accepted", seconds=60)
+        after = await market.account(trade.fund)
+    assert after.available_usd + after.held_usd - before.available_usd - before.held_usd == credited.net.holder_usd > 0
+    assert await find_faults(Reductions, market.log) == []
