@@ -25,6 +25,7 @@ from marketplace.auditor.evidence import Evidence
 from marketplace.auditor.fees import Fees
 from marketplace.auditor.index import Index
 from marketplace.auditor.late import Late
+from marketplace.auditor.lines import Lines
 from marketplace.auditor.market import Market
 from marketplace.auditor.milestones import Milestones
 from marketplace.auditor.money import ZERO, Money
@@ -78,6 +79,7 @@ class Audit:
     claims: Claims = field(init=False)
     replacements: Replacements = field(init=False)
     late: Late = field(init=False)
+    lines: Lines = field(init=False)
     reaches: Reaches = field(init=False)
     caps: Caps = field(init=False)
     stages: Stages = field(init=False)
@@ -123,6 +125,7 @@ class Audit:
         self.bearing = Bearing(self.findings)
         self.replacements = Replacements(self.findings)
         self.late = Late(self.findings)
+        self.lines = Lines(self.findings)
         self.reaches = Reaches(self.findings)
         self.stages = Stages(self.findings)
         self.advances = Advances(self.findings)
@@ -202,6 +205,7 @@ class Audit:
         self.bearing.take(decision)
         self.replacements.take(decision)
         self.late.take(decision)
+        self.lines.take(decision)
         self.reaches.take(decision)
         self.caps.take(decision)
         self.stages.take(decision)

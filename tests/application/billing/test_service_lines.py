@@ -12,6 +12,7 @@ from marketplace.application.billing import accounts, service_hours, service_lin
 from marketplace.application.billing.approvals import set_limit
 from marketplace.application.delivery import grants
 from marketplace.application.metering import usage
+from marketplace.auditor.lines import Lines
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.core.money import parse_ratio, round_cents
@@ -20,6 +21,7 @@ from marketplace.domain.billing.statement_chain import name_adjustment
 from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.execution.handler import Handler
 from marketplace.log.memory import MemoryLog
+from tests.support.market.auditing import find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 
@@ -180,6 +182,9 @@ async def test_late_hours_are_charged_and_those_that_are_taken_back_credited(wor
     assert await work.principal() == total
     await work.end()
     await check_log(work.market.log)
+    assert await find_faults(Lines, work.market.log) == []
+    found = await find_faults(Lines, work.market.log, workers=0)
+    assert any("hours of" in text for *_, text in found), found
 
 
 async def test_a_repeated_report_is_answered_as_the_first_time(work):
