@@ -238,12 +238,10 @@ class Preemption:
 
     def _is_below(self, counted: Body, now: datetime) -> bool:
         """Return whether a warrant that counts purchases costs less than its share gets before common stock."""
-        company = self.votes.gains.find_company(counted["issuer_id"])
-        rights = [right for right, _ in self.votes.list_live(counted, now)]
-        ratios = [company.find_ratio("stock", each.issued["class_id"]) for each in rights]
+        warrants = self.votes.equity.issuers.get(counted["issuer_id"], Issuer()).warrants
         return any(
-            self._is_below_preference(each.issued, each.find_price(company) * ratio)
-            for each, ratio in zip(rights, ratios, strict=True)
+            self._is_below_preference(right.issued, warrants[warrant_id].find_price())
+            for warrant_id, right in self.votes.list_live(counted, now)
         )
 
     def _is_below_preference(self, warrant: Body, price: Fraction) -> bool:

@@ -589,17 +589,18 @@ class Votes:
 
     def list_counting(self, body: Body, now: datetime) -> set[str]:
         """Return the holders of warrants that count purchases of a programme."""
-        return {right.holder_id for right, _ in self.list_live(body, now)}
+        return {right.holder_id for _, right in self.list_live(body, now)}
 
-    def list_live(self, body: Body, now: datetime) -> list[tuple[Right, int]]:
-        """Return the warrants that count purchases of a programme, each with the shares that it still buys."""
+    def list_live(self, body: Body, now: datetime) -> list[tuple[str, Right]]:
+        """Return the warrants that count purchases of a programme and still buy shares, each with its id."""
         holdings = self.equity.issuers.get(body["issuer_id"], Issuer()).holdings
-        counting = [
-            (right, holdings.get(("warrant", right.holder_id, warrant_id), 0))
+        return [
+            (warrant_id, right)
             for warrant_id, right in self.rights.items()
-            if right.programme_id == body["programme_id"] and now <= right.expires_at
+            if right.programme_id == body["programme_id"]
+            and now <= right.expires_at
+            and holdings.get(("warrant", right.holder_id, warrant_id))
         ]
-        return [(right, shares) for right, shares in counting if shares]
 
     def _list_groups(self, issuer_id: str, now: datetime) -> dict[str, dict[str, int]]:
         """Return the weight of each party in each group of an issuer's holders."""

@@ -82,6 +82,10 @@ class Warrant:
             self.left[index] -= taken
             shares -= taken
 
+    def find_price(self) -> Fraction:
+        """Return the least USD for which it buys a share; 0 while the price of a tranche is not fixed."""
+        return Fraction(0) if self.unpriced else min(self.prices)
+
     def list_rights(self) -> Iterator[tuple[bool, int, Fraction]]:
         """Yield whether shares may be exercised now, how many they are, and the USD of one."""
         for index, left in enumerate(self.left):

@@ -865,9 +865,11 @@ _SOLD: Final = (
 )
 _STATED: Final = (
     f"{DECIDE_WITHIN.days} days, then the proposal lapses. An investor here that does not refuse within"
-    f" {WAIVED_AFTER.days} days agrees; the act may be refused until it is carried out. It fails only if those who"
-    " refuse bear more than a tenth of what all investors paid or hold; where a warrant costs less than the preference"
-    f" of its share, at any refusal. A refusal stands for {REFUSED_FOR.days} days, unless the investor takes it back"
+    f" {WAIVED_AFTER.days} days agrees; the act may be refused until it is carried out. It fails if those who refuse"
+    " bear more than a tenth of what all investors paid or hold. If a warrant buys a share for less than its"
+    f" preference, it fails at any refusal. A refusal stands for {REFUSED_FOR.days} days, unless the investor takes it"
+    " back: meanwhile, where the refusals that stand would end the act, the silence of these investors agrees to"
+    " nothing"
 )
 SHARES_BOUGHT_MIN: Final = 100
 """With fewer shares than this, rounding down takes more than a hundredth of an instrument."""

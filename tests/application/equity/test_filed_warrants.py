@@ -571,6 +571,28 @@ async def test_a_customer_that_is_an_investor_refuses_purchases_as_their_side(de
 
 async def test_few_investors_refuse_no_purchases_of_a_small_warrant_also_after_a_consolidation(deal):
     """The auditor compared the price of a share before it with the preference of one after it."""
+    investors = await found_senior(deal)
+    await deal.issue(100, "1", by_payment(100, 1_000), class_id="senior", on_reduction="keep")
+    ratio = {"split_id": derive_id("spl", deal.vendor), "numerator": 1, "denominator": 2, "approval": PAPER}
+    await act_agreed(deal.market, deal.vendor, SplitStock, **ratio)
+    await refuse_in_vain(deal, *investors)
+
+
+async def test_few_investors_refuse_no_purchases_once_a_later_price_is_fixed_above_the_preference(deal):
+    """To the auditor its tranche cost nothing for ever, so that any investor could refuse."""
+    investors = await found_senior(deal)
+    await deal.observe(5)
+    later = LaterPrice(tranche=0, multiple=Decimal("0.9"), average=PriceAverage(source_id=deal.source, days=30))
+    tranches = by_payment(50, 1_000), by_payment(50, 2_000, later_price=later)
+    await deal.issue(100, "1", *tranches, class_id="senior", on_reduction="keep")
+    await deal.pay(1_000)
+    warrant = (await deal.market.state("issuer", deal.issuer)).warrants[deal.warrant]
+    assert [each.price_usd for each in warrant.tranches] == [1, Fraction("4.5")]
+    await refuse_in_vain(deal, *investors)
+
+
+async def found_senior(deal):
+    """Let a large and a small investor hold common stock, and create preferred stock of one dollar a share."""
     market = deal.market
     large, small = await market.party("Large", "fund", usd=1_000_000), await market.party("Small", "fund", usd=50_000)
     await hold_stock(deal, large, 100_000, 5)
@@ -578,9 +600,12 @@ async def test_few_investors_refuse_no_purchases_of_a_small_warrant_also_after_a
     rank = {"price_per_share_usd": Decimal(1), "liquidation_multiple": Decimal(1), "seniority": 1}
     senior = {"class_id": "senior", "kind": "preferred", "shares_authorised": 1_000, **rank}
     await act_agreed(market, deal.vendor, CreateStockClass, **senior)
-    await deal.issue(100, "1", by_payment(100, 1_000), class_id="senior", on_reduction="keep")
-    ratio = {"split_id": derive_id("spl", small), "numerator": 1, "denominator": 2, "approval": PAPER}
-    await act_agreed(market, deal.vendor, SplitStock, **ratio)
+    return large, small
+
+
+async def refuse_in_vain(deal, large, small):
+    """Let the small investor refuse purchases that the others agree to, which take effect."""
+    market = deal.market
     proposal_id = await consents.find_proposal(market.handler, await deal.state(1_000))
     await consents.refuse(market.handler, market.context(small), proposal_id, reason="nobody paid")
     for party in (deal.customer, large):
