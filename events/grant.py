@@ -25,13 +25,14 @@ from events.types import (
 
 Side = Literal["startup", "provider", "platform"]
 """Who ends a grant."""
-Mark = Literal["related", "own_capacity", "named", "assumed"]
+Mark = Literal["related", "own_capacity", "named", "assumed", "backstop"]
 """Why a grant is no trade that prices count.
 
 ``related``: who buys is related to who sells or delivers; ``own_capacity``: who takes the equity is, or is related
 to, who sells or delivers; ``named``: who sells or delivers states such a relation alone, and whom it names neither
 states it nor is found to have it; ``assumed``: who pays for hours from now on does so at a price agreed before, as
-the buyer of a company or as a seller whose buyer gave them up.
+the buyer of a company or as a seller whose buyer gave them up; ``backstop``: a backstop order won it, which names
+its own price.
 """
 
 Choice = Literal["shortened", "moved"]

@@ -1,4 +1,4 @@
-"""Recomputes the price index of a class from the raw events: paid awards, marks, list prices and relations.
+"""Recomputes the price index of a class from the raw events: paid awards, credits, marks, list prices and relations.
 
 `check` takes a published answer of ``GET /v1/market/index`` and names each closed day whose value, fills, print day,
 list prices or revisions do not follow from the events.
@@ -82,6 +82,8 @@ class Award:
         marked_at: When the index ceased to count it.
         day: When an hour or more was first paid; None: not yet.
         gpu_hours: What was paid then.
+        statement_id: The statement that was paid then.
+        counted: The part of the price at which it counts, without that statement's service credit.
         charged: What its provider was paid in all.
         credited: What it paid back, also as service credit.
     """
@@ -93,6 +95,8 @@ class Award:
     marked_at: datetime | None
     day: date | None = None
     gpu_hours: int = 0
+    statement_id: str = ""
+    counted: Fraction = Fraction(1)
     charged: Decimal = Decimal(0)
     credited: Decimal = Decimal(0)
 
@@ -103,6 +107,7 @@ class Index:
 
     Attributes:
         awards: What the index counts of each grant.
+        backstops: Orders that name their own price.
         listed: Prices by class, then by provider, product and region, then by day.
         ties: Relations by id.
         now: Time of the last event.
@@ -110,6 +115,7 @@ class Index:
 
     findings: Findings
     awards: dict[str, Award] = field(default_factory=dict)
+    backstops: set[str] = field(default_factory=set)
     listed: dict[str, dict[tuple[str, str, str], dict[date, Decimal]]] = field(default_factory=dict)
     ties: dict[str, Tie] = field(default_factory=dict)
     now: datetime = _NEVER
@@ -120,6 +126,9 @@ class Index:
             if "ce-time" in message.headers:
                 self.now = parse_instant(message.headers["ce-time"])
             match message.event_type:
+                case "order.placed.v1":
+                    if message.read()["terms"].get("backstop"):
+                        self.backstops.add(message.read()["order_id"])
                 case "grant.issued.v1":
                     self._award(message.read())
                 case "grant.marked.v1":
@@ -138,7 +147,8 @@ class Index:
 
     def _award(self, body: dict[str, Any]) -> None:
         seller = (body.get("resale") or {}).get("seller_id") or body["provider_id"]
-        price, marked_at = Fraction(body["price_usd_per_gpu_hour"]), self.now if body.get("mark") else None
+        is_left_out = body.get("mark") not in {None, "backstop"} or body.get("order_id") in self.backstops
+        price, marked_at = Fraction(body["price_usd_per_gpu_hour"]), self.now if is_left_out else None
         self.awards[body["grant_id"]] = Award(body["gpu_class"], body["startup_id"], seller, price, marked_at)
 
     def _mark(self, grant_id: str) -> None:
@@ -152,6 +162,7 @@ class Index:
         award.charged += Decimal(body["charges"]["provider_usd"])
         if award.day is None and seconds >= _HOUR:
             award.day, award.gpu_hours = self.now.date(), seconds // _HOUR
+            award.statement_id = body["statement_id"]
 
     def _credit(self, body: dict[str, Any]) -> None:
         award = self.awards.get(body["grant_id"])
@@ -159,10 +170,13 @@ class Index:
             return
         if "credit" in body:
             award.credited += Decimal(body["credit"]["provider_usd"])
+            if body["statement_id"] == award.statement_id:
+                award.counted = 1 - Fraction(body["service"]["credit"])
         else:
             before = (body.get("service_credit") or {}).get("provider_usd", 0)
             award.credited += Decimal(body["charges"]["provider_usd"]) - Decimal(before)
-        if 2 * award.credited > award.charged:
+        kept, charged = Fraction(award.charged - award.credited), Fraction(award.charged)
+        if 2 * kept < charged or 10 * kept < 9 * award.counted * charged:
             award.marked_at = award.marked_at or self.now
 
     def _list(self, prices: Sequence[dict[str, Any]]) -> None:
@@ -215,7 +229,8 @@ class _Book:
         self._rows: dict[Fill, list[int]] = defaultdict(list)
         for award in index.awards.values():
             if award.gpu_class == gpu_class and award.day is not None:
-                fill = Fill(award.day, award.buyer, award.seller, award.price, award.marked_at)
+                price = award.price * award.counted
+                fill = Fill(award.day, award.buyer, award.seller, price, award.marked_at)
                 self._rows[fill].append(award.gpu_hours)
         self._days: dict[date, list[Fill]] = defaultdict(list)
         for fill in self._rows:

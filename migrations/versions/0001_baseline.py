@@ -537,6 +537,8 @@ def _create_fills() -> None:
         bigint("counted_gpu_hours"),
         numeric("charged_usd"),
         numeric("credited_usd"),
+        text("statement_id", null=True),
+        numeric("service_credit"),
         text("price_usd_per_gpu_hour"),
         timestamp("filled_at"),
         bigint("last_sequence"),

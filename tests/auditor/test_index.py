@@ -36,12 +36,20 @@ class Told:
         headers = {"ce-type": f"marketplace.{event_type}.v1", "ce-time": at.isoformat()}
         self.messages.append(Message(len(self.messages) + 1, "", headers, json.dumps(body).encode()))
 
-    def fill(self, at, buyer, seller, price, gpu_hours, marked_at=None):
+    def fill(self, at, buyer, seller, price, gpu_hours, marked_at=None, *, credit=0, backstop=False):
         grant_id, price = f"grt_{len(self.fills)}", render_ratio(Fraction(price))
         run = {"start": FIRST.isoformat(), "end": (FIRST + HOUR).isoformat(), "nodes": gpu_hours, "gpus_per_node": 1}
         sides = {"startup_id": buyer, "provider_id": seller, "price_usd_per_gpu_hour": price, "resale": None}
-        self.tell("grant.issued", at, grant_id=grant_id, gpu_class="H100_SXM", **run, **sides)
+        order_id = f"ord_{len(self.fills)}"
+        self.tell("order.placed", at, order_id=order_id, terms={"backstop": backstop})
+        self.tell("grant.issued", at, grant_id=grant_id, order_id=order_id, gpu_class="H100_SXM", **run, **sides)
         self.pay(at, grant_id, gpu_hours)
+        if credit:
+            paid_back = {"credit": {"provider_usd": str(credit * gpu_hours)}, "service": {"credit": str(credit)}}
+            self.tell("statement.service_credited", at, grant_id=grant_id, statement_id=f"stm_{grant_id}", **paid_back)
+            price = render_ratio(Fraction(price) * (1 - Fraction(credit)))
+        if backstop:
+            return
         if marked_at is not None:
             self.tell("grant.marked", marked_at, grant_id=grant_id, mark="related")
         sums = {"fills": 1, "gpu_hours": gpu_hours, "price_usd_per_gpu_hour": price, "marked_at": marked_at}
@@ -52,6 +60,7 @@ class Told:
             f"statement.{name}",
             at,
             grant_id=grant_id,
+            statement_id=f"stm_{grant_id}",
             charges={"gpu_seconds": gpu_hours * 3_600, "provider_usd": gpu_hours},
         )
 
@@ -145,7 +154,7 @@ def give_back(messages, points):
     """Plant that most of what the first fill was charged is credited back."""
     told = Told()
     told.pay(FIRST + timedelta(days=50), "grt_0", 40, name="credited")
-    served = {"grant_id": "grt_0", "credit": {"provider_usd": "20"}}
+    served = {"grant_id": "grt_0", "statement_id": "stm_later", "credit": {"provider_usd": "20"}}
     told.tell("statement.service_credited", FIRST + timedelta(days=51), **served)
     return [*messages, *told.messages], points
 
@@ -199,6 +208,20 @@ def test_what_sellers_sold_before_bounds_what_they_weigh(plant, found):
     assert 2 <= Decimal(points[32]["index_usd_per_gpu_hour"]) <= Decimal("2.30")
     texts = audit(*plant(told.messages, points))
     assert (texts == []) if found is None else any(found in text for text in texts), texts
+
+
+@pytest.mark.parametrize("without", [None, "order.placed.v1", "statement.service_credited.v1"])
+def test_a_fill_counts_net_of_its_statement_s_service_credit_and_a_backstop_order_s_does_not(without):
+    told = Told()
+    for number in range(4):
+        told.fill(FIRST, f"buyer {number}", f"seller {number}", "3.00", 100, credit=Decimal("0.49"))
+    for number in range(4):
+        told.fill(FIRST, f"shell {number}", f"other {number}", "2.40", 100, backstop=True)
+    points = told.publish()
+    assert Decimal(points[0]["index_usd_per_gpu_hour"]) == Decimal("1.53")
+    texts = audit(*drop(without)(told.messages, points))
+    assert any("2026-03-02: fills" in text for text in texts) == (without == "order.placed.v1"), texts
+    assert any("2026-03-02: index_usd" in text for text in texts) == (without == "statement.service_credited.v1"), texts
 
 
 @pytest.mark.parametrize(

@@ -410,6 +410,7 @@ async def build_grant(
         cash_commitment_usd=ZERO,
         equity=None if match.mandate_id is None else await _build_equity(unit, match, match.mandate_id, owed, order),
         resale=resale,
+        mark="backstop" if order.terms.backstop else None,
         platform_fee=order.platform_fee,
         stages=order.terms.stages,
     )

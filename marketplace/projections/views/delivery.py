@@ -83,7 +83,7 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
         cash_share: The part paid in cash, with at most 12 places: 1 for cash alone.
         ends: What an early end without cause costs, by its notice; None: nothing.
         stage: How far its stages have come; None: all of its cash is set aside.
-        mark: Why no price index counts it: ``related``, ``own_capacity``, ``named`` or ``assumed``; None: it counts.
+        mark: Why no price index counts it, as ``related``, ``own_capacity`` or ``backstop``; None: it counts.
         status: ``issued``, ``active``, ``degraded``, ``suspended``, ``completed`` or ``terminated``.
         user_suspended: For its payer: whether another user is suspended.
     """

@@ -412,15 +412,15 @@ def charge(gpu_hours):
     return Charges(gpu_seconds=seconds, provider_usd=paid, cash_usd=paid, holder_usd=ZERO, principal_usd=ZERO)
 
 
-def pay(number, gpu_hours):
+def pay(number, gpu_hours, statement=None):
     charged = {"charges": charge(gpu_hours), "by": "acceptance"}
-    return StatementAccepted(statement_id=make_id("stm", number), grant_id=make_id("grt", number), **charged)
+    return StatementAccepted(statement_id=make_id("stm", statement or number), grant_id=make_id("grt", number), **charged)
 
 
-def credit_service(number, gpu_hours):
+def credit_service(number, gpu_hours, share="0.5", statement=None):
     paid = usd(str(gpu_hours))
     return StatementServiceCredited(
-        statement_id=make_id("stm", number),
+        statement_id=make_id("stm", statement or number),
         grant_id=make_id("grt", number),
         startup_id=STARTUP,
         provider_id=PROVIDER,
@@ -431,7 +431,7 @@ def credit_service(number, gpu_hours):
             availability="1/2",
             availability_min=Decimal("0.99"),
             met=False,
-            credit=Decimal("0.5"),
+            credit=Decimal(share),
         ),
         credit=ServiceCredit(provider_usd=paid, cash_usd=paid, holder_usd=ZERO, principal_usd=ZERO),
     )
@@ -514,6 +514,9 @@ def tell() -> Story:
     relation = {"relation_id": make_id("rel", 1), "reason": "found"}
     story.tell(GrantMarked(grant_id=make_id("grt", 5), mark="related", **relation))
     story.tell(structs.replace(build_grant(6, make_id("pty", 12), "800/1", nodes=9), mark="own_capacity"))
+    for number in (7, 8, 9):
+        backstop = structs.replace(build_grant(number, make_id("pty", 6 + number), "3/1", nodes=9), mark="backstop")
+        story.tell(backstop, pay(number, 1_728))
     return story
 
 
@@ -567,7 +570,7 @@ async def test_awards_tables_and_books_become_market_data(engine: AsyncEngine, m
     ]
 
 
-async def test_a_fill_counts_once_it_is_paid_at_what_its_first_statement_charges_until_most_is_credited_back(
+async def test_a_fill_counts_once_it_is_paid_at_what_its_first_statement_charges_until_more_than_a_tenth_is_credited_back(
     engine: AsyncEngine, memory_log: MemoryLog
 ):
     story, projector = Story(), Projector(memory_log, engine, [market_data.PROJECTION])
@@ -587,10 +590,48 @@ async def test_a_fill_counts_once_it_is_paid_at_what_its_first_statement_charges
     assert (await read())[0] == "none", "less than an hour does not count"
     story.tell(pay(3, 100), pay(1, 900))
     assert await read() == ("printed", 300, Decimal(3), 3)
-    story.tell(give_back(1, 300), credit_service(1, 200))
-    assert (await read())[0] == "printed", "half of what was charged in all stays"
+    story.tell(give_back(1, 60), credit_service(1, 40, statement=20))
+    assert (await read())[0] == "printed", "nine tenths of what was charged in all stay"
     story.tell(give_back(1, 1))
     assert (await read())[0] == "none"
+
+
+async def test_a_fill_counts_what_was_paid_net_of_its_statement_s_service_credit_until_later_credits_leave_too_little(
+    engine: AsyncEngine, memory_log: MemoryLog
+):
+    """Lots ask 3.00 and credit 0.49 of it below an availability of 1, which no month reaches."""
+    story, projector = Story(), Projector(memory_log, engine, [market_data.PROJECTION])
+    for number in (1, 2, 3):
+        story.tell(build_grant(number, make_id("pty", 8 + number), "3/1", nodes=9))
+        story.tell(pay(number, 100), credit_service(number, 49, "0.49"))
+
+    async def read() -> tuple[str, Decimal | None, int]:
+        await fill(memory_log, story.recorded)
+        await projector.catch_up()
+        async with engine.connect() as connection:
+            (point,) = await load_index(connection, "H100_SXM", start=TODAY, end=TODAY + timedelta(days=1), now=NOW)
+        return point.status, point.index_usd_per_gpu_hour, point.revision
+
+    assert await read() == ("printed", Decimal("1.53"), 0)
+    story.tell(pay(1, 900, statement=20), credit_service(1, 441, "0.49", statement=20))
+    assert await read() == ("printed", Decimal("1.53"), 0), "a later credit of the same share changes nothing"
+
+
+@pytest.mark.parametrize(("share", "expected"), [("0.10", "printed"), ("0.11", "none")])
+async def test_later_service_credits_of_more_than_a_tenth_leave_a_fill_out(
+    engine: AsyncEngine, memory_log: MemoryLog, share: str, expected: str
+):
+    """The first month is without a credit, so that the fill counts in full; each later one is credited."""
+    story, projector = Story(), Projector(memory_log, engine, [market_data.PROJECTION])
+    for number in (1, 2, 3):
+        story.tell(build_grant(number, make_id("pty", 8 + number), "3/1", nodes=9), pay(number, 100))
+    credited = 100_000 * Decimal(share)
+    story.tell(pay(1, 99_900, statement=20), credit_service(1, credited, share, statement=20))
+    await fill(memory_log, story.recorded)
+    await projector.catch_up()
+    async with engine.connect() as connection:
+        (point,) = await load_index(connection, "H100_SXM", start=TODAY, end=TODAY + timedelta(days=1), now=NOW)
+    assert point.status == expected
 
 
 async def test_what_the_register_says_of_buyers_groups_them_in_the_index(engine: AsyncEngine, memory_log: MemoryLog):

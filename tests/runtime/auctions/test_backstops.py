@@ -45,6 +45,7 @@ async def test_a_fund_buys_what_is_left_at_its_price_and_hands_it_to_a_startup(m
         won = await market.state("grant", (await market.state("order", first)).grant_id)
         left = await market.state("grant", (await market.state("order", stop)).grant_id)
         assert (won.issued.price_usd_per_gpu_hour, left.issued.price_usd_per_gpu_hour) == ("2/1", "9/4")
+        assert (won.mark, left.mark) == (None, "backstop"), "it sets no price of the index"
         assert (left.issued.nodes, left.startup_id, left.issued.provider_id) == (1, fund, provider)
         await grants.transfer_grant(market.handler, market.context(fund), left.issued.grant_id, startup_id=startup)
         assert (await market.state("grant", left.issued.grant_id)).startup_id == startup

@@ -1,11 +1,12 @@
 """The price index of a GPU class, from paid fills of unrelated parties alone, with its revisions.
 
 A fill is an award of which a statement was accepted, and so paid. It counts once, on the day (UTC) of its first
-accepted statement of an hour or more, with the price and the GPU-hours that this statement charges. So a grant that
-ends before it is delivered and paid counts nowhere, whatever was granted. Marked awards (`events.grant.Mark`) are no
-fills, and neither are those of which the provider paid back more than half of what it was paid, for less usage or for
-missed availability. List prices, asks and bids never replace a fill. Buyers that are related to each other count as one
-buyer, and sellers as one seller (`ties.py`).
+accepted statement of an hour or more, with the GPU-hours that this statement charges, at its price less the service
+credit of this statement: what was paid. So a grant that ends before it is delivered and paid counts nowhere, whatever
+was granted. Marked awards (`events.grant.Mark`) are no fills. Neither are those of which the provider paid back, for
+less usage or for missed availability, more than half of what it was paid, or so much that less than nine tenths are
+left of what it was paid at the price that counts. List prices, asks, bids and the prices of backstop orders never
+replace a fill. Buyers that are related to each other count as one buyer, and sellers as one seller (`ties.py`).
 
 1. A day *prints* if it has a fill, and the shortest run of days that ends on it and has fills of `PARTIES_MIN` buyers
    and `PARTIES_MIN` sellers, twice as many parties in all, with `GPU_HOURS_MIN` GPU-hours and one of `VOLUME_PARTS` of
@@ -67,6 +68,8 @@ HISTORY_DAYS: Final = DAYS_MAX + 3 * CARRY_DAYS_MAX
 MICRO: Final = 1_000_000
 NEW: Final = "new sellers"
 """The name of all sellers together that sold nothing before."""
+KEPT_MIN: Final = Fraction(9, 10)
+"""The least part of the price that a fill counts at which its provider keeps, of all that it was paid for the grant."""
 _PARTS: Final = 1_000
 """In how many parts of a GPU-hour fills are weighed."""
 DAY: Final = timedelta(days=1)
@@ -79,10 +82,11 @@ class Traded(msgspec.Struct, frozen=True, kw_only=True):
         day: The day on which their first statements were accepted.
         startup_id: Who bought.
         seller_id: Who sold: the provider, or the startup that sold on.
-        price_usd_per_gpu_hour: Their price, an exact fraction.
+        price_usd_per_gpu_hour: Their price net of service credit, an exact fraction.
         fills: How many.
         gpu_hours: What these statements charge.
-        marked_at: When they were marked, or most of their price credited back, so that they count no more; None: never.
+        marked_at: When they were marked, or too much of their price credited back, so that they count no more; None:
+            never.
     """
 
     day: date
@@ -483,6 +487,18 @@ def _find_most(sides: Sequence[Sequence[str]], weights: Sequence[int]) -> int:
 def find_median(prices: Sequence[Decimal]) -> Decimal | None:
     """Return the median of prices; None if there are none."""
     return median(prices) if prices else None
+
+
+def is_overcredited(charged_usd: Decimal, credited_usd: Decimal, service_credit: Decimal) -> bool:
+    """Return whether so much of a fill was paid back that it counts no more.
+
+    Args:
+        charged_usd: What its provider was paid.
+        credited_usd: What it paid back.
+        service_credit: The share of its price at which it does not count.
+    """
+    kept_min = max(KEPT_MIN * (1 - Fraction(service_credit)), Fraction(1, 2))
+    return Fraction(charged_usd - credited_usd) < kept_min * Fraction(charged_usd)
 
 
 def list_in_force(listed: Sequence[Listed], day: date) -> list[Decimal]:

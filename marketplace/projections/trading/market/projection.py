@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final
 
 from msgspec import convert
@@ -13,10 +14,11 @@ from events.pricelist import PricelistPublished
 from events.register import RegisterRelationEnded, RegisterRelationFound, RegisterRelationStated
 from events.statement import StatementAccepted, StatementCredited, StatementServiceCredited
 from marketplace.core.errors import Corrupt
-from marketplace.core.money import SECONDS_PER_HOUR, ZERO
+from marketplace.core.money import SECONDS_PER_HOUR, ZERO, parse_ratio, render_ratio
 from marketplace.projections.engine.projection import Projection, all_of, tags_of
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.write_batch import WriteBatch
+from marketplace.projections.trading.market.index import is_overcredited
 from marketplace.projections.trading.market.tables import curves, fills, list_prices, ties
 from marketplace.projections.trading.market.ties import Word
 
@@ -38,6 +40,8 @@ def _filled(changes: WriteBatch, fact: RecordedEvent, event: GrantIssued) -> Non
         counted_gpu_hours=0,
         charged_usd=ZERO,
         credited_usd=ZERO,
+        statement_id=None,
+        service_credit=ZERO,
         price_usd_per_gpu_hour=event.price_usd_per_gpu_hour,
         filled_at=fact.time,
     )
@@ -64,18 +68,22 @@ def _paid(changes: WriteBatch, fact: RecordedEvent, event: StatementAccepted) ->
     charged: dict[str, Any] = {"charged_usd": row["charged_usd"] + event.charges.provider_usd}
     if row["day"] is None and seconds >= SECONDS_PER_HOUR:
         charged |= {"day": fact.time.date(), "counted_gpu_hours": seconds // SECONDS_PER_HOUR}
+        charged |= {"statement_id": event.statement_id}
     changes.put(fills, **{**row, **charged})
 
 
 def _credited(changes: WriteBatch, fact: RecordedEvent, event: StatementCredited | StatementServiceCredited) -> None:
-    """Leave a fill out of the index from now on if more than half of what it was charged is credited back."""
+    """Count a fill net of the service credit of the statement that it counts; leave it out after too much credit."""
     row = changes.find(fills, event.grant_id)
     if row is None:
         return  # its award is lost or passed over
-    credited, marked_at = row["credited_usd"] + _get_paid_back(event), row["marked_at"]
-    if 2 * credited > row["charged_usd"]:
-        marked_at = marked_at or fact.time
-    changes.put(fills, **{**row, "credited_usd": credited, "marked_at": marked_at})
+    row = {**row, "credited_usd": row["credited_usd"] + _get_paid_back(event)}
+    if isinstance(event, StatementServiceCredited) and event.statement_id == row["statement_id"]:
+        price = parse_ratio(row["price_usd_per_gpu_hour"]) * (1 - Fraction(event.service.credit))
+        row |= {"service_credit": event.service.credit, "price_usd_per_gpu_hour": render_ratio(price)}
+    if is_overcredited(row["charged_usd"], row["credited_usd"], row["service_credit"]):
+        row["marked_at"] = row["marked_at"] or fact.time
+    changes.put(fills, **row)
 
 
 def _get_paid_back(event: StatementCredited | StatementServiceCredited) -> Decimal:
@@ -172,7 +180,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="market",
-    version=8,
+    version=9,
     tables=(fills, list_prices, curves, ties),
     reads=("grant", "statement", "pricelist", "auction", "register"),
     handlers={

@@ -20,6 +20,8 @@ fills: Final = define(
     whole("counted_gpu_hours"),
     exact("charged_usd"),
     exact("credited_usd"),
+    text("statement_id", null=True),
+    exact("service_credit"),
     text("price_usd_per_gpu_hour"),
     instant("filled_at"),
     Index("ix_fills_class", "gpu_class", "day"),
