@@ -243,8 +243,8 @@ class LostMatch(msgspec.Struct, frozen=True, kw_only=True):
         gpu_seconds: GPU-seconds that it would have delivered.
         price_usd: What it would have cost.
         cause: Code of the refusal, such as ``nodes_failed``.
-        damages_usd: What the provider owes the startup for it, claimed from its bond in the same batch: the fee of an
-            early end of that size at that notice. 0 if evidence of the GPUs shows every failure.
+        damages_usd: What the provider owes the startup for it, claimed from its bond in the same batch: what an
+            end of its grant would cost at that notice. 0 if it costs nothing.
     """
 
     provider_id: Id

@@ -62,6 +62,7 @@ class Bonds:
         broken: Dollars that each hold paid for broken matches.
         returned: Dollars that were returned of each claim.
         asks: What each lot asks for a GPU-hour of its first nodes.
+        made_whole: By the schedule, from which price on an end owes which share of it as make-whole, the smallest first.
     """
 
     findings: Findings
@@ -84,6 +85,7 @@ class Bonds:
     broken: dict[str, Decimal] = field(default_factory=dict)
     returned: dict[str, Decimal] = field(default_factory=dict)
     asks: dict[str, Fraction] = field(default_factory=dict)
+    made_whole: list[tuple[Decimal, Fraction]] = field(default_factory=lambda: [(ZERO, Fraction(1, 4))])
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold the events of one command, and check that holds of accounts change as the events of bonds state."""
@@ -119,6 +121,9 @@ class Bonds:
         elif name in {"lot.listed", "lot.repriced"}:
             body = message.read()
             self.asks[body["lot_id"]] = Fraction(body["ask_usd_per_gpu_hour"])
+        elif name == "schedule.published":
+            ends = [(Decimal(each["value_usd_min"]), each.get("remedies")) for each in message.read()["terms"]["ends"]]
+            self.made_whole = [(value, Fraction((each or {}).get("make_whole_share", 0))) for value, each in ends]
         elif name in _LOWERS:
             self.lowered[message.read()["grant_id"]] = message.sequence
 
@@ -169,8 +174,11 @@ class Bonds:
             owed = Decimal(lost.get("damages_usd", "0"))
             if owed:
                 due[lost["provider_id"], str(owed)] += 1
-            text = f"{owed} USD are due for a broken match of {lost['price_usd']}"
-            self.findings.require(owed <= Decimal(lost["price_usd"]), "bond", decision[0].sequence, text)
+            price = Decimal(lost["price_usd"])
+            share = next((share for value, share in reversed(self.made_whole) if price >= value), Fraction(0))
+            least = share * Fraction(price) - _CENT
+            text = f"{owed} USD are due for a broken match of {price}, of which the end of a grant owes {share}"
+            self.findings.require(least <= owed <= price, "bond", decision[0].sequence, text)
         for message in decision if unmatched else ():
             if message.event_type == "bond.claimed.v1" and message.read()["claim_id"] in self.behind:
                 claimed[message.read()["party_id"], str(Decimal(message.read()["amount_usd"]))] += 1

@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from events.bond import BondPaid
+from events.order import LostMatch, OrderUnmatched
 from events.registry import get_tag, render_body
 from marketplace.auditor.bonds import Bonds
 from marketplace.auditor.stream import Findings, Message
@@ -47,3 +48,18 @@ def test_a_bond_of_which_broken_matches_take_more_than_a_tenth_is_found():
     assert [event.amount_usd for event in log if isinstance(event, BondPaid)] == [10]
     assert audit(log) == []
     assert audit([replace(one, amount_usd=usd("10.01")) if isinstance(one, BondPaid) else one for one in log]) != []
+
+
+@pytest.mark.parametrize(("damages", "is_found"), [("3840.00", False), ("307.20", True), ("0", True)])
+def test_a_broken_match_that_costs_less_than_the_end_of_its_grant_would_is_found(damages, is_found):
+    order_id, auction_id, pool_id, party_id = (id_of(prefix, 1) for prefix in ("ord", "auc", "pol", "pty"))
+    lost = LostMatch(
+        provider_id=party_id,
+        pool_id=pool_id,
+        gpu_seconds=7_680 * 3_600,
+        price_usd=usd(15_360),
+        cause="nodes_failed",
+        damages_usd=usd(damages),
+    )
+    texts = audit([OrderUnmatched(order_id=order_id, auction_id=auction_id, reasons=(), lost=lost)])
+    assert any("the end of a grant owes" in text for text in texts) == is_found

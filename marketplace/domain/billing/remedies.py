@@ -138,8 +138,8 @@ class Default:
 def compute_broken(ends: Sequence[EndTerms], price_usd: Decimal, notice: timedelta) -> Decimal:
     """Return the USD that a provider owes for a match that it broke after the lock.
 
-    It is the fee of an early end of the same size and notice, by the schedule in force; at shorter notice than any fee
-    states, that of the shortest.
+    It is what an end of the grant that it would have become owes at that notice, by the schedule in force: the fee, or
+    the make-whole if that is more. At shorter notice than any fee states, it is the fee of the shortest.
 
     Args:
         ends: The end terms of the schedule.
@@ -147,10 +147,11 @@ def compute_broken(ends: Sequence[EndTerms], price_usd: Decimal, notice: timedel
         notice: How long before its start the match broke.
     """
     terms = next((each for each in reversed(ends) if price_usd >= each.value_usd_min), None)
-    if terms is None or not terms.fees:
+    if terms is None:
         return ZERO
-    shortest = timedelta(hours=terms.fees[0].notice_hours_min)
-    return compute_end_fee(terms.fees, Fraction(price_usd), max(notice, shortest))
+    make_whole_usd = ZERO if terms.remedies is None else round_cents(Fraction(price_usd) * Fraction(terms.remedies.make_whole_share))
+    shortest = timedelta(hours=terms.fees[0].notice_hours_min) if terms.fees else notice
+    return max(compute_end_fee(terms.fees, Fraction(price_usd), max(notice, shortest)), make_whole_usd)
 
 
 def find_period(grant: Grant, period_start: datetime) -> Period:

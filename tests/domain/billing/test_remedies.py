@@ -10,11 +10,12 @@ from msgspec.structs import replace
 from events.grant import GrantActivated, GrantDegraded, GrantResumed, GrantTerminated
 from events.order import ClassOffer, OrderTerms
 from events.plain_json import encode_event
-from events.schedule import EndTerms, RemedyTerms
+from events.schedule import EndTerms, NoticeFee, RemedyTerms
 from events.stages import CreditTerms, StageTerms
 from marketplace.auditor.replacements import _find_wish
-from marketplace.domain.billing.remedies import compute_holder_part, find_ending, find_narrower_wish
+from marketplace.domain.billing.remedies import compute_broken, compute_holder_part, find_ending, find_narrower_wish
 from marketplace.domain.delivery.grant import GRANT
+from marketplace.domain.supply.schedule import STANDARD
 from tests.domain import build
 from tests.domain.build import hour
 
@@ -51,6 +52,24 @@ FREE = {
     "expires_at": NOW,
 }
 """What makes no seller unable to serve the order, or only the moment at which it buys."""
+
+
+@pytest.mark.parametrize(
+    ("ends", "days", "owed"),
+    [
+        (STANDARD.ends, 31, "3840.00"),
+        (STANDARD.ends, 0, "3840.00"),
+        ([replace(STANDARD.ends[0], fees=())], 31, "3840.00"),
+        ([replace(STANDARD.ends[0], remedies=None)], 31, "307.20"),
+        ([replace(STANDARD.ends[0], remedies=None)], 0, "1536.00"),
+        ([replace(STANDARD.ends[0], fees=(NoticeFee(notice_hours_min=0, share=Decimal("0.3")),))], 31, "4608.00"),
+        ([], 31, "0"),
+    ],
+    ids=["a month ahead", "at the start", "without fees", "fee a month ahead", "fee at once", "dearer fee", "nothing"],
+)
+def test_breaking_a_match_costs_what_ending_its_grant_would(ends, days, owed):
+    """A provider broke a match a month ahead for 2 percent, where the end of the grant costs a quarter."""
+    assert compute_broken(ends, Decimal(15_360), timedelta(days=days)) == Decimal(owed)
 
 
 def find_wishes(asked, asks):
