@@ -49,7 +49,7 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         nodes: Nodes at every instant; the maximum if it states a range.
         nodes_min: The minimum; None: exactly `nodes`.
-        nodes_step: The distance between acceptable sizes, counted from `nodes_min`.
+        nodes_step: Distance of acceptable sizes, from `nodes_min` on.
         gpus_per_node: GPUs of one node; pools of other nodes are not eligible.
         duration_hours: Length of the run.
         start_earliest: First instant it may begin.
@@ -58,21 +58,22 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
         regions: Acceptable regions; none: any.
         interconnect: ``any``, or the fabric it needs.
         provider_reliability_min: Least reliability of the provider, from 0 to 1; a provider without history has 1.
-        availability_min: Least availability that each lot serving it promises, from 0 to 1; None: any, or no promise.
-        notice_hours_min: Least notice of an early end, in hours, that each lot serving it promises.
+        availability_min: Least availability that lots serving it promise, from 0 to 1; None: any.
+        notice_hours_min: Least notice of an early end, in hours, that lots serving it promise.
+        notice_hours_max: Most notice, in hours, of a lot serving it; None: 720, or `notice_hours_min` if more.
         power_usage_effectiveness_max: Greatest PUE of the site.
         renewable_share_min: Least share of renewable energy of the site.
-        group: A name of the startup's own; of its orders with the same name at most one is matched.
+        group: Of the startup's orders with the same name at most one is matched.
         parent_order_id: An order of the startup without which this one is not matched.
-        principal_usd_max: The most principal that the startup's orders of one auction may owe together; of several
-            that state it, the least counts.
-        mandate_ids: Holders that it accepts for the equity part, by mandate; needed where equity is offered.
-        instrument: Terms of the equity part: a SAFE, a note, priced stock or a warrant; needed where equity is offered.
+        principal_usd_max: The most principal that the startup's orders of one auction owe together; of several, the
+            least counts.
+        mandate_ids: Mandates that may take the equity part; needed where equity is offered.
+        instrument: The equity part: a SAFE, a note, priced stock or a warrant; needed where equity is offered.
         standing: Whether it takes part in the next auction if it was not matched.
-        backstop: Whether it buys only what the other orders of its auction leave, at exactly its offer, in cash.
+        backstop: Whether it buys only what other orders leave, at exactly its offer, in cash.
         expires_at: When it ends by itself; None: at `start_latest`.
-        stages: How its cash is set aside in stages, which only lots that accept them serve; None: all at once.
-        credit: Credit for a staged order, within the limit that its provider gave the startup; None: none.
+        stages: Stages in which its cash is set aside, on lots that accept them; None: all at once.
+        credit: Credit for a staged order, within the limit that its provider gave the startup.
     """
 
     nodes: Nodes
@@ -88,6 +89,7 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
     provider_reliability_min: Share | None = None
     availability_min: Share | None = None
     notice_hours_min: NoticeHours = 0
+    notice_hours_max: NoticeHours | None = None
     power_usage_effectiveness_max: Decimal | None = None
     renewable_share_min: Share | None = None
     group: Name | None = None

@@ -40,12 +40,12 @@ class DetectionTerms(msgspec.Struct, frozen=True, kw_only=True):
     One is bad if it shows an XID error, or energy drawn while nothing runs.
 
     Attributes:
-        xid_errors: NVIDIA XID errors of a sample that mean failed hardware; none: the standard ones, which are 48,
-            62, 64, 74, 79, 95, 119 and 120.
+        xid_errors: NVIDIA XID errors that mean failed hardware; none: the standard ones, 48, 62, 64, 74, 79, 95, 119
+            and 120.
         reading_xid_errors_min: How many XID errors in one reading mean a failure.
-        idle_watts_max: Power above which a GPU at zero utilisation counts as hung, not idle.
+        idle_watts_max: Power above which an unused GPU counts as hung.
         open_after: How many bad observations of a GPU in a row open an incident.
-        close_after: How many good observations of that GPU in a row close the incident.
+        close_after: How many good ones in a row close it.
         meters: Whose evidence counts.
     """
 
@@ -63,10 +63,10 @@ class ServiceTerms(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         availability_min: Promised availability, from 0 to 1.
         credits: The schedule. The first step is at or below the promise; each later one is lower and gives more.
-        measure: What counts as unavailable: ``incidents``: nodes that did not work; ``metered``: also what the
-            provider's meter did not count as delivered.
-        consequence: The remedy that the provider offers for a period below the promise: ``credit``, ``exclude`` or
-            ``roll_forward``. For a grant with equity, the instrument must name the same, or the remedy is ``credit``.
+        measure: What counts as unavailable: ``incidents``: nodes that did not work; ``metered``, and in a period in
+            which the startup reported that none works: also what the provider's meter did not count.
+        consequence: The remedy for a period below the promise: ``credit``, ``exclude`` or ``roll_forward``; ``credit``
+            if the instrument of a grant with equity names another.
         detection: When evidence of the meters opens an incident automatically; None: never.
         notice_hours_min: The notice period for an early end without cause, for either side.
     """

@@ -62,7 +62,7 @@ class Bonds:
         broken: Dollars that each hold paid for broken matches.
         returned: Dollars that were returned of each claim.
         asks: What each lot asks for a GPU-hour of its first nodes.
-        made_whole: By the schedule, from which price on an end owes which share of it as make-whole, the smallest first.
+        made_whole: By the schedule, from which price on an end owes which share of it, the smallest first.
     """
 
     findings: Findings

@@ -81,6 +81,7 @@ class Grant:
         nodes: Its nodes.
         both: Whether the startup's meter shows failures too.
         least: The share of what was promised below which a statement is cause.
+        missing_at: When its startup reported that no node works. A statement of that period is cause below half.
         payer: Who pays for it.
         pools: Where it was, and is.
         begun: Whether it was handed over, and not put off since.
@@ -111,6 +112,7 @@ class Grant:
     silenced: bool = False
     told: bool = False
     follows: bool = False
+    missing_at: list[datetime] = field(default_factory=list)
     outages: list[Outage] = field(default_factory=list)
     before: list[tuple[datetime, datetime]] = field(default_factory=list)
     anew_at: datetime | None = None
@@ -141,11 +143,13 @@ class Grant:
         """
         firsts = ((start, next(iter(known.values()))) for start, known in self.stated.items())
         settled = (start for start, first in firsts if first.settled and first.until <= at)
-        known = list(self.stated.get(max(settled, default=FOREVER), {}).values())
+        start = max(settled, default=FOREVER)
+        known = list(self.stated.get(start, {}).values())
         promised = known[-1].promised if known else 0
         day = self.nodes * self.counted.gpus_per_node * int(ANSWERED_WITHIN.total_seconds())
         share = Fraction(sum(each.amount for each in known), promised or 1)
-        if promised < day or share >= self.least:
+        is_missed = bool(known) and any(start <= told < known[0].end for told in self.missing_at)
+        if promised < day or share >= (Fraction(1, 2) if is_missed else self.least):
             return 0
         since = max(known[-1].end, at - CHRONIC_WITHIN)
         if since < at and self.counted.measure(since, at) >= Fraction(1, 2):
@@ -302,6 +306,7 @@ class Causes:
             return
         if name in _NODES:
             if name == "suspended" and body.get("by") == "startup":
+                grant.missing_at.append(parse_instant(body.get("reported_at") or body["at"]))
                 self._check_silence(message, body, grant)
             elif grant.silenced and message.headers.get("ce-actor") == grant.provider and not body.get("until"):
                 self._check_heard(message, name, body, grant)

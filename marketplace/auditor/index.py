@@ -126,10 +126,7 @@ class Index:
             if "ce-time" in message.headers:
                 self.now = parse_instant(message.headers["ce-time"])
             match message.event_type:
-                case "order.placed.v1":
-                    if message.read()["terms"].get("backstop"):
-                        self.backstops.add(message.read()["order_id"])
-                case "grant.issued.v1":
+                case "order.placed.v1" | "grant.issued.v1":
                     self._award(message.read())
                 case "grant.marked.v1":
                     self._mark(message.read()["grant_id"])
@@ -146,6 +143,10 @@ class Index:
                     self.ties[body["relation_id"]].ended = parse_instant(body["at"]).date()
 
     def _award(self, body: dict[str, Any]) -> None:
+        """Fold an award, or an order that may win one."""
+        if "grant_id" not in body:
+            self.backstops |= {body["order_id"]} if body["terms"].get("backstop") else set()
+            return
         seller = (body.get("resale") or {}).get("seller_id") or body["provider_id"]
         is_left_out = body.get("mark") not in {None, "backstop"} or body.get("order_id") in self.backstops
         price, marked_at = Fraction(body["price_usd_per_gpu_hour"]), self.now if is_left_out else None

@@ -1,6 +1,7 @@
 """Checks what grants promise: the strictest promise of their lots, and no lot below what their order asks for.
 
 Resold capacity has no promise, and counts as delivered by the measure of its seller's grant.
+No lot that serves an order asks for more notice than the order accepts.
 """
 
 from collections.abc import Sequence
@@ -39,6 +40,7 @@ class Promises:
 
     Attributes:
         orders: What each order asks for.
+        longest: The most notice that each order accepts, in hours.
         orders_of: The order of each grant.
         pools: The promise of each pool.
         lots: The promise of each lot.
@@ -47,6 +49,7 @@ class Promises:
 
     findings: Findings
     orders: dict[str, Promise] = field(default_factory=dict)
+    longest: dict[str, int] = field(default_factory=dict)
     orders_of: dict[str, str] = field(default_factory=dict)
     pools: dict[str, Promise] = field(default_factory=dict)
     lots: dict[str, Promise] = field(default_factory=dict)
@@ -58,7 +61,9 @@ class Promises:
             name = message.event_type.removesuffix(".v1")
             if name in {"order.placed", "order.amended"}:
                 body = message.read()
-                self.orders[body["order_id"]] = _read(body["terms"])
+                asked = self.orders[body["order_id"]] = _read(body["terms"])
+                stated = body["terms"].get("notice_hours_max")
+                self.longest[body["order_id"]] = max(720 if stated is None else stated, asked.notice_hours)
             elif name == "pool.opened":
                 body = message.read()
                 self.pools[body["pool_id"]] = _read(body.get("service"))
@@ -87,6 +92,10 @@ class Promises:
             holds = promise.availability >= asked.availability and promise.notice_hours >= asked.notice_hours
             text = f"{grant_id} runs on a lot that promises {_render(promise)}, its order asks for {_render(asked)}"
             self.findings.require(holds, "promise", message.sequence, text)
+        if name == "grant.issued":
+            longest, most = max(each.notice_hours for each in made), self.longest[body["order_id"]]
+            text = f"{grant_id} asks for {longest} hours of notice, its order accepts {most}"
+            self.findings.require(longest <= most, "promise", message.sequence, text)
         if name == "grant.issued" and body.get("mark") != "assumed":
             self._compare(message, grant_id, _read(body.get("service")), made)
 

@@ -20,6 +20,7 @@ _ANY: Final[dict[str, tuple[Any, ...]]] = {
     "provider_reliability_min": (None,),
     "availability_min": (None,),
     "notice_hours_min": (0, None),
+    "notice_hours_max": (None,),
     "power_usage_effectiveness_max": (None,),
     "renewable_share_min": (None,),
     "stages": (None,),

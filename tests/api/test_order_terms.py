@@ -25,6 +25,7 @@ WISHES = {
     "provider_reliability_min": "0.9",
     "availability_min": "0.999",
     "notice_hours_min": 72,
+    "notice_hours_max": 168,
     "power_usage_effectiveness_max": "1.3",
     "renewable_share_min": "0.5",
     "group": "training run",

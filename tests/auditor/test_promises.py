@@ -18,6 +18,7 @@ OTHER = id_of("lot", 2)
 TERMS = service_terms(notice_hours_min=24)
 POOL = pool_opened(service=TERMS)
 BETTER = lot_listed(lot_id=OTHER, service=service_terms(availability_min=usd("0.99"), notice_hours_min=12))
+LONG = lot_listed(service=service_terms(notice_hours_min=721))
 ASKS = placed(availability_min=usd("0.95"), notice_hours_min=24)
 AMENDED = OrderAmended(
     order_id=build.ORDER,
@@ -49,6 +50,9 @@ def audit(*events, part=None):
     ("events", "faults"),
     [
         ((POOL, lot_listed(), ASKS, grant_issued(service=TERMS)), 0),
+        ((POOL, lot_listed(), placed(notice_hours_max=23), grant_issued(service=TERMS)), 1),
+        ((POOL, LONG, placed(notice_hours_max=721), grant_issued(service=LONG.service)), 0),
+        ((POOL, LONG, placed(), grant_issued(service=LONG.service)), 1),
         ((POOL, lot_listed(), BETTER, placed(), grant_issued(lots=MIXED, service=STRICT), MOVED), 0),
         ((POOL, lot_listed(), BETTER, placed(), grant_issued(lots=MIXED, service=TERMS)), 1),
         ((POOL, lot_listed(), BETTER, placed(), grant_issued(lots=MIXED, service=BETTER.service)), 1),

@@ -162,10 +162,10 @@ async def _is_unanswered(unit: UnitOfWork, grant: Grant, nodes: int) -> bool:
 async def suspend_grant(handler: Handler, context: Context, grant_id: str, *, at: datetime, reason: str) -> Receipt:
     """Report, as the provider, that no node works since `at`.
 
-    The startup that pays for the grant or uses it reports it too, while the provider's meter has counted nearly nothing
-    for `SILENT_AFTER`, for half of which nodes were to work, so that it could count them. Its report counts from now
-    on, or from the grant's start if the meter counted nearly nothing since and the first period is not over. The
-    provider answers by readings and then `resume_grant`; if it lets its time pass, that is cause.
+    The startup that pays for the grant or uses it reports it too, while the provider's meter has counted too little
+    (`is_silent`) for `SILENT_AFTER`, for half of which nodes were to work, so that it could count them. Its report
+    counts from now on, or from the grant's start if the meter counted nearly nothing since and the first period is not
+    over. The provider answers by readings and then `resume_grant`; if it lets its time pass, that is cause.
 
     Raises:
         Refusal: As `degrade_grant` · for the startup ``grant_not_due`` and ``capacity_delivered``.
@@ -484,7 +484,7 @@ async def _count_uncharged(unit: UnitOfWork, grant: Grant) -> int:
             continue
         usage = await unit.load(USAGE, name_usage(grant.issued.grant_id))
         # An open adjustment counts in full, so a small one delays nothing.
-        uncharged = count_uncharged(chain, grant.issued.nodes, day, find_least(grant))
+        uncharged = count_uncharged(chain, grant.issued.nodes, day, find_least(grant, period.start, period.end))
         return 0 if delivers_again(usage, grant, period.end, at) else uncharged
     return 0
 

@@ -385,9 +385,8 @@ async def build_grant(
     holder_ids = [hold.holder_id for hold in order.budget_holds if hold.mandate_id == match.mandate_id]
     party_ids = (order.placed.startup_id, pool.opened.provider_id, *holder_ids)
     require_all_unsuspended({party_id: await unit.load(PARTY, party_id) for party_id in party_ids})
-    offer = get_offer(order.terms, pool.opened.gpu_class)
+    offer = get_offer(order.terms, pool.opened.gpu_class)  # The bid of own capacity is worth less than it.
     known = (hold.equity_credit for hold in order.budget_holds if hold.mandate_id == match.mandate_id)
-    # The bid of own capacity is worth less than its offer.
     cash_share, owed = split_price(parse_ratio(match.price_usd_per_gpu_hour), offer, next(known, ZERO))
     grant = GrantIssued(
         grant_id=match.grant_id,

@@ -21,6 +21,7 @@ from marketplace.domain.delivery.service_level import (
     DELIVERED_MIN,
     assess,
     count_promised,
+    count_unavailable,
     find_least,
     list_failed,
     list_undelivered,
@@ -49,9 +50,15 @@ def count_metered(usage: Usage, start: datetime, end: datetime) -> int:
 
 
 def is_silent(usage: Usage, grant: Grant, start: datetime, end: datetime) -> bool:
-    """Return whether the provider's meter counted less than a hundredth of what was promised over a span."""
-    promised = count_promised(grant, start, end)
-    return count_delivered(usage, grant, start, end) * 100 < promised
+    """Return whether the provider's meter counted so little over a span that its startup may report that nothing came.
+
+    That is less than a hundredth of what was promised. Under ``incidents``, where gaps of the meter are unavailable
+    only once the startup reports that, it is less than half of what nodes owed that had not failed by report.
+    """
+    delivered, promised = count_delivered(usage, grant, start, end), count_promised(grant, start, end)
+    if grant.issued.service is not None and grant.issued.service.measure == "incidents":
+        return delivered < DELIVERED_MIN * (promised - count_unavailable(grant, start, end))
+    return delivered * 100 < promised
 
 
 def is_unanswered(usage: Usage, grant: Grant, nodes: int, start: datetime, end: datetime) -> bool:
@@ -62,7 +69,7 @@ def is_unanswered(usage: Usage, grant: Grant, nodes: int, start: datetime, end: 
 
 def is_hardly_delivered(usage: Usage, grant: Grant, start: datetime, end: datetime) -> bool:
     """Return whether the provider's meter counted less than enough (`find_least`) of what was promised over a span."""
-    return count_delivered(usage, grant, start, end) < find_least(grant) * count_promised(grant, start, end)
+    return count_delivered(usage, grant, start, end) < find_least(grant, start, end) * count_promised(grant, start, end)
 
 
 def delivers_again(usage: Usage, grant: Grant, since: datetime, at: datetime) -> bool:

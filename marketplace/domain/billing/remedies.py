@@ -79,7 +79,7 @@ from marketplace.domain.delivery.grant import Grant, count_failed
 from marketplace.domain.delivery.grant_notice import compute_reseller_share, find_owed
 from marketplace.domain.delivery.periods import Period, list_periods
 from marketplace.domain.delivery.rescheduling import find_cure_left
-from marketplace.domain.delivery.service_level import list_failed
+from marketplace.domain.delivery.service_level import counts_gaps, list_failed
 from marketplace.domain.metering.usage_record import EPOCH, SECOND, Usage, to_second
 from marketplace.domain.refusals import refuse_status
 from marketplace.domain.supply.lot import Lot
@@ -102,6 +102,7 @@ _WISHES: Final = {
     "provider_reliability_min": None,
     "availability_min": None,
     "notice_hours_min": 0,
+    "notice_hours_max": None,
     "power_usage_effectiveness_max": None,
     "renewable_share_min": None,
     "stages": None,
@@ -149,7 +150,9 @@ def compute_broken(ends: Sequence[EndTerms], price_usd: Decimal, notice: timedel
     terms = next((each for each in reversed(ends) if price_usd >= each.value_usd_min), None)
     if terms is None:
         return ZERO
-    make_whole_usd = ZERO if terms.remedies is None else round_cents(Fraction(price_usd) * Fraction(terms.remedies.make_whole_share))
+    make_whole_usd = (
+        ZERO if terms.remedies is None else round_cents(Fraction(price_usd) * Fraction(terms.remedies.make_whole_share))
+    )
     shortest = timedelta(hours=terms.fees[0].notice_hours_min) if terms.fees else notice
     return max(compute_end_fee(terms.fees, Fraction(price_usd), max(notice, shortest)), make_whole_usd)
 
@@ -240,10 +243,12 @@ def _list_missing(grant: Grant, usage: Usage, period: Period, left: Fraction) ->
     """
     issued, end = grant.issued, period.end
     failed = list_failed(grant, issued.start, end)
-    is_metered = issued.service is not None and issued.service.measure == "metered"
-    counted: list[Load] = []
-    if is_metered:
+    is_metered, counted = counts_gaps(grant, period.start, end), list[Load]()
+    if is_metered and counts_gaps(grant, issued.start, period.start):
         counted = [*_list_counted(usage, issued.start, period.start), *_list_first(usage, period, left)]
+    elif is_metered:  # Gaps of earlier periods break no promise.
+        before = Load(issued.start, period.start, issued.nodes * issued.gpus_per_node)
+        counted = [*([before] if before.start < before.end else ()), *_list_first(usage, period, left)]
     for start, stop, (own, lost, gpus) in _sweep(_list_own(grant, end), failed, counted):
         missing = min(lost, own) * issued.gpus_per_node
         if is_metered:
@@ -537,7 +542,7 @@ def require_replacement(grant: Grant, terms: OrderTerms, bought: Purchase, defau
     elif new.gpu_class != issued.gpu_class:
         fault = f"is of {new.gpu_class}, not {issued.gpu_class}"
     elif bought.locked_at is None or bought.grant.mark is not None:
-        fault = "was not bought in an auction from an unrelated provider"
+        fault = "was not bought at the price of an auction from an unrelated provider"
     elif bought.locked_at <= since:
         fault = f"was bought at {render_instant(bought.locked_at)}, before the default at {render_instant(since)}"
     elif wish is not None:

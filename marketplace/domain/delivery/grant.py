@@ -143,6 +143,7 @@ class Grant:
         startup_id: Who uses it.
         pool_id: Where it is now.
         pools_before: Where it was before.
+        missing_at: When its startup reported that no node works, whatever its provider answered.
         lots: Which lots carry it.
         end: When delivery ends. A termination brings it forward, an extension moves it back.
         nodes_available: Nodes that work, by the last report.
@@ -181,6 +182,7 @@ class Grant:
     failing_since: datetime | None = None
     failed_before: tuple[tuple[datetime, datetime], ...] = ()
     pools_before: frozenset[str] = frozenset()
+    missing_at: tuple[datetime, ...] = ()
     follows_pool: bool = False
     extensions: tuple[tuple[datetime, datetime], ...] = ()
     rescheduled: tuple[GrantRescheduled, ...] = ()
@@ -1062,8 +1064,10 @@ def _evolve_nodes(state: Grant, event: GrantDegraded | GrantSuspended | GrantRes
         return replace(state, condition="active", nodes_available=nodes, reason=None, outages=closed)
     since = state.failing_since or event.reported_at or event.at
     if isinstance(event, GrantSuspended):
+        told = (event.reported_at or event.at,) if event.by == "startup" else ()
         return replace(
             state,
+            missing_at=(*state.missing_at, *told),
             condition="suspended",
             nodes_available=0,
             outages=(*closed, Outage(event.at, None, 0, event.reported_at, event.by)),

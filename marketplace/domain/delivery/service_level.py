@@ -3,7 +3,8 @@
 Availability is (promised - unavailable) / promised GPU-seconds of the period. A GPU-second is unavailable while its
 node does not work, according to the grant's events. While delivery is withheld because a stage is not paid, nothing is
 promised. Under the measure ``metered``, the default, GPU-seconds that the provider's meter did not count are
-unavailable too. An outage that is recorded after the period's statement leads to an adjustment.
+unavailable too; under ``incidents`` they are in a period in which the startup reported that no node works. An outage
+that is recorded after the period's statement leads to an adjustment.
 
 Invariants:
     1. Unavailable GPU-seconds are at most those promised, so availability lies between 0 and 1.
@@ -28,7 +29,7 @@ from marketplace.domain.delivery.grant import Grant
 EXTENSIONS_MAX: Final = 12
 """The most periods of a grant that roll forward."""
 DELIVERED_MIN: Final = Fraction(1, 2)
-"""The share of what a grant under ``metered`` was promised below which it counts as not delivered."""
+"""The share of what was promised below which a grant counts as not delivered, where gaps of the meter count."""
 _NOTHING: Final = Fraction(1, 100)
 _SECOND: Final = timedelta(seconds=1)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -42,13 +43,22 @@ def count_promised(grant: Grant, start: datetime, end: datetime) -> int:
     return _count(grant, grant.issued.nodes, start, end) // _PER_SECOND
 
 
-def find_least(grant: Grant) -> Fraction:
-    """Return the share of what was promised below which a grant counts as not delivered.
+def counts_gaps(grant: Grant, start: datetime, end: datetime) -> bool:
+    """Return whether what the provider's meter did not count of a period is unavailable.
 
-    Under ``incidents`` what the meter did not count is not unavailable, so only nearly nothing counts so.
+    It is under ``metered``. Under ``incidents`` it is where the startup reported in the period that no node works:
+    otherwise a provider that hardly delivers, and reports nothing, would keep its promise.
     """
     terms = grant.issued.service
-    return DELIVERED_MIN if terms is not None and terms.measure == "metered" else _NOTHING
+    return terms is not None and (terms.measure == "metered" or any(start <= at < end for at in grant.missing_at))
+
+
+def find_least(grant: Grant, start: datetime, end: datetime) -> Fraction:
+    """Return the share of what was promised over a span below which a grant counts as not delivered.
+
+    Where gaps of the meter are not unavailable (`counts_gaps`), only nearly nothing counts so.
+    """
+    return DELIVERED_MIN if counts_gaps(grant, start, end) else _NOTHING
 
 
 def list_failed(grant: Grant, start: datetime, end: datetime) -> list[Load]:
@@ -139,7 +149,7 @@ def assess(grant: Grant, start: datetime, end: datetime, delivered: int) -> Serv
     if terms is None:
         return None
     promised, lost = count_promised(grant, start, end), count_unavailable(grant, start, end)
-    if terms.measure == "metered":
+    if counts_gaps(grant, start, end):
         lost = max(lost, promised - delivered)
     availability = Fraction(promised - lost, promised) if promised else Fraction(1)
     holding = [step.credit for step in terms.credits if availability < step.availability_below]

@@ -38,6 +38,8 @@ from marketplace.domain.supply.stages import require_stages
 
 Status = Literal["listed", "paused", "withdrawn"]
 
+NOTICE_HOURS_MAX: Final = 720
+"""The most notice that an order which states none accepts, in hours: that of the largest deals, by the standard."""
 STEPS_MAX: Final = 16
 """The most asks of a lot, including the first one."""
 

@@ -199,6 +199,13 @@ def _require_wishes(terms: OrderTerms) -> None:
             f"the order has at least {least} and at most {terms.nodes} nodes; let nodes_min be at most nodes",
             pointer="/terms/nodes_min",
         )
+    if terms.notice_hours_max is not None and terms.notice_hours_max < terms.notice_hours_min:
+        raise Refusal(
+            "range_empty",
+            f"the order asks for {terms.notice_hours_min} hours of notice and accepts {terms.notice_hours_max}; let"
+            " notice_hours_max be at least notice_hours_min",
+            pointer="/terms/notice_hours_max",
+        )
     if (terms.nodes - least) // max(terms.nodes_step, 1) >= SIZES_MAX:
         raise Refusal(
             "sizes_too_many",

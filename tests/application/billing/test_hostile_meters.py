@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from events.service import STANDARD_SERVICE
-from marketplace.application.billing import accounts, statements
+from marketplace.application.billing import accounts, bonds, statements
 from marketplace.application.delivery import grants
 from marketplace.application.delivery.substitution import substitute_grant
+from marketplace.application.metering import usage
 from marketplace.application.supply import inventory
 from marketplace.auditor.capacity import Capacity
 from marketplace.auditor.causes import Causes
@@ -597,6 +598,44 @@ async def test_a_provider_that_delivers_nothing_and_says_nothing_leaves_its_star
         assert (ended.for_cause, ended.fee_usd, ended.nodes_failed) == (True, ZERO, 2)
     await check_log(market.log)
     assert await find_faults(AuditedCauses, market.log) == []
+
+
+async def test_under_incidents_a_provider_that_meters_half_an_hour_a_day_breaks_its_promise_once_its_startup_says_so():
+    """It was available all the time, owed nothing, and its startup paid to leave."""
+    market = Market(MemoryLog())
+    trade = await market.trade()
+    await market.deposit(trade.provider, 50_000)
+
+    async def meter(month, first, last):
+        begun = [(day, month.at(day)) for day in range(first, last)]
+        half = timedelta(minutes=29)
+        readings = [
+            Measurement(reading_id=f"day-{day}", start=at, end=at + half, nodes=month.grant.issued.nodes)
+            for day, at in begun
+        ]
+        provider = market.context(trade.provider)
+        await usage.report_usage(market.handler, provider, month.id, source="dcgm", measurements=tuple(readings))
+
+    async with market.worker():
+        month = Month(market, trade, await market.award(trade))
+        await month.go(4)
+        await meter(month, 0, 4)
+        await month.report_silence()
+        await month.resume(4)
+        await month.go(30)
+        await meter(month, 4, 30)
+        stated = await month.settle()
+        availability = Fraction(stated.service.availability)
+        assert (stated.service.met, availability < Fraction(3, 100)) == (False, True)
+        context = market.context(trade.startup)
+        await bonds.claim_bond(market.handler, context, month.id, period_start=month.first.start)
+        [claim] = (await market.state("bond", rename_id("bnd", trade.provider))).claims
+        assert [item.remedy for item in claim.claimed.items] == ["damages"]
+        left = {"at": market.clock.now(), "reason": "nothing comes", "for_cause": True}
+        await grants.terminate_grant(market.handler, market.context(trade.startup), month.id, **left)
+    assert await find_faults(AuditedCauses, market.log) == []
+    assert await find_faults(AuditedCauses, market.log, drop="grant.suspended.v1") != []
+    await check_log(market.log)
 
 
 async def test_readings_lift_a_false_report_of_silence_for_the_hours_that_they_cover():

@@ -31,6 +31,7 @@ NARROWER = {
     "provider_reliability_min": Decimal("0.9"),
     "availability_min": Decimal("0.9"),
     "notice_hours_min": 1,
+    "notice_hours_max": 72,
     "power_usage_effectiveness_max": Decimal("1.2"),
     "renewable_share_min": Decimal("0.5"),
     "mandate_ids": ("mnd_a",),

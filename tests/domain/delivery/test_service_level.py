@@ -18,6 +18,7 @@ from marketplace.domain.delivery.service_level import (
     count_promised,
     count_unavailable,
     find_extension,
+    find_least,
     keep_remedy,
 )
 from marketplace.domain.supply.service_level import require_service
@@ -102,6 +103,18 @@ def test_what_is_not_metered_is_unavailable_where_the_terms_say_so():
     assert assess(grant(service=incidents), START, END, PROMISED // 2).availability == "1/1"
     down = assess(grant(suspended(hour(10)), resumed(hour(20)), service=metered), START, END, PROMISED)
     assert (down.availability, down.gpu_seconds_unavailable) == ("0/1", PROMISED)
+
+
+def test_under_incidents_gaps_of_the_meter_count_in_a_period_in_which_the_startup_reported_that_no_node_works():
+    """A provider that metered 29 minutes a day, and reported no outage, was available all the time."""
+    missed = GrantSuspended(**MINE, at=hour(12), reason="nothing comes", by="startup")
+    answered = grant(missed, resumed(hour(12)), service=service_terms(measure="incidents"))
+    assert assess(answered, START, END, PROMISED // 50).availability == "1/50"
+    assert assess(answered, START, END, PROMISED).met, "what is metered all along stays available"
+    assert assess(answered, END, hour(30), 0).met, "the next period is another one"
+    assert (find_least(answered, START, END), find_least(answered, END, hour(30))) == (Fraction(1, 2), Fraction(1, 100))
+    told = grant(suspended(hour(12)), resumed(hour(12)), service=service_terms(measure="incidents"))
+    assert assess(told, START, END, PROMISED // 50).met, "the provider's own report says how long it lasted"
 
 
 def test_nothing_is_assessed_where_nothing_is_promised():

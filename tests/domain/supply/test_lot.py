@@ -9,9 +9,17 @@ from msgspec.structs import replace
 
 from events.lot import AskStep, LotPaused, LotRepriced, LotRescheduled, LotResumed, LotWithdrawn
 from events.stages import StageTerms
-from marketplace.domain.supply.lot import LOT, PauseLot, RepriceLot, RescheduleLot, ResumeLot, WithdrawLot
+from marketplace.domain.supply.lot import (
+    LOT,
+    PauseLot,
+    RepriceLot,
+    RescheduleLot,
+    ResumeLot,
+    WithdrawLot,
+)
+from marketplace.domain.trading.book.book import accepts_notice
 from tests.domain import build
-from tests.domain.build import NAIVE, NAN, Row, builder, hour, list_lot, service_terms, usd
+from tests.domain.build import NAIVE, NAN, Row, builder, hour, list_lot, order_terms, service_terms, usd
 from tests.support.spec import Given
 
 reprice = builder(RepriceLot(lot_id=build.LOT, ask_usd_per_gpu_hour=usd("2.10")))
@@ -152,3 +160,20 @@ def test_a_paused_lot_is_still_repriced_and_rescheduled():
 def test_withdraws_a_listed_and_a_paused_lot():
     Given(LOT, LISTED).when(WITHDRAW).then(WITHDRAWN)
     Given(LOT, LISTED, PAUSED).when(WITHDRAW).then(WITHDRAWN)
+
+
+@pytest.mark.parametrize(
+    ("asked", "hours", "accepted"),
+    [
+        ({}, 720, True),
+        ({}, 721, False),
+        ({"notice_hours_min": 800}, 800, True),
+        ({"notice_hours_max": 72}, 72, True),
+        ({"notice_hours_max": 72}, 73, False),
+        ({"notice_hours_max": 2_000}, 2_000, True),
+    ],
+)
+def test_an_order_accepts_no_longer_notice_than_it_states_or_a_month(asked, hours, accepted):
+    """A startup bought of a lot with 2,000 hours of notice, and could not leave a provider that delivered nothing."""
+    listed = build.lot_listed(service=service_terms(notice_hours_min=hours))
+    assert accepts_notice(order_terms(**asked), listed, build.pool_opened()) == accepted

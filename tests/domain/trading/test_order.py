@@ -166,6 +166,7 @@ REFUSALS = [
     Row("window_past", (), place(start_earliest=hour(-2), start_latest=NOW), "/terms/start_latest"),
     Row("duration_unsold", (), place(duration_hours=97), "/terms/duration_hours"),
     Row("range_empty", (), place(nodes_min=3), "/terms/nodes_min"),
+    Row("range_empty", (), place(notice_hours_min=72, notice_hours_max=71), "/terms/notice_hours_max"),
     Row("sizes_too_many", (), place(nodes=33, nodes_min=1), "/terms/nodes_step"),
     Row("pue_out_of_range", (), place(power_usage_effectiveness_max=usd("0.9")), WORST_PUE),
     Row("pue_out_of_range", (), place(power_usage_effectiveness_max=NAN), WORST_PUE),

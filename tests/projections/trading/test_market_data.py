@@ -414,7 +414,9 @@ def charge(gpu_hours):
 
 def pay(number, gpu_hours, statement=None):
     charged = {"charges": charge(gpu_hours), "by": "acceptance"}
-    return StatementAccepted(statement_id=make_id("stm", statement or number), grant_id=make_id("grt", number), **charged)
+    return StatementAccepted(
+        statement_id=make_id("stm", statement or number), grant_id=make_id("grt", number), **charged
+    )
 
 
 def credit_service(number, gpu_hours, share="0.5", statement=None):
@@ -570,7 +572,7 @@ async def test_awards_tables_and_books_become_market_data(engine: AsyncEngine, m
     ]
 
 
-async def test_a_fill_counts_once_it_is_paid_at_what_its_first_statement_charges_until_more_than_a_tenth_is_credited_back(
+async def test_a_fill_counts_once_it_is_paid_at_what_its_first_statement_charges_until_over_a_tenth_is_credited_back(
     engine: AsyncEngine, memory_log: MemoryLog
 ):
     story, projector = Story(), Projector(memory_log, engine, [market_data.PROJECTION])

@@ -77,6 +77,7 @@ CASES = [
     ({"renewable_share_min": Decimal("0.6")}, {"renewable_share"}),
     ({"availability_min": Decimal("0.999")}, {"availability"}),
     ({"notice_hours_min": 73}, {"notice"}),
+    ({"notice_hours_max": 71}, {"lot_terms"}),
     ({"days": 11}, {"duration"}),
     ({"earliest": 9, "latest": 9, "days": 5}, {"start_window", "duration"}),
     ({"offers": ask("A100"), "days": 1}, {"lot_terms", "duration", "gpu_class"}),

@@ -34,14 +34,23 @@ import msgspec
 
 from events.auction import AuctionOpened, Decision, MatchTerms
 from events.book import Book, BookBid, BookLimit, BookOrder, BookRemedy, BookUse
+from events.lot import LotListed
 from events.order import ClassOffer, OrderTerms
+from events.pool import PoolOpened
 from events.service import ServiceTerms
 from events.types import LotShare
 from marketplace.clearing.book import BACKSTOPS_MAX
 from marketplace.core.horizon import Horizon, build_horizon
 from marketplace.core.intervals import Load, build_steps
 from marketplace.core.money import PRICE_STEP
-from marketplace.domain.supply.lot import Lot, find_promise, get_availability, get_notice_hours, list_unpromised
+from marketplace.domain.supply.lot import (
+    NOTICE_HOURS_MAX,
+    Lot,
+    find_promise,
+    get_availability,
+    get_notice_hours,
+    list_unpromised,
+)
 from marketplace.domain.supply.pool import Pool
 from marketplace.domain.supply.site import Site
 from marketplace.domain.supply.stages import accepts_stages
@@ -84,7 +93,7 @@ WISHES: Final = (
     "gpu_class",
 )
 """In the order in which they are removed. ``lot_terms`` stands for what lots require of orders: nodes, duration,
-stages, who takes the equity, and that who buys is not related to who sells."""
+notice, stages, who takes the equity, and that who buys is not related to who sells."""
 
 VALUES_MAX: Final = 8
 """The most values that a remedy names."""
@@ -363,7 +372,7 @@ def _group_sizes(
             lots = [
                 lot
                 for lot in seller
-                if _serves(lot, request.order.terms, size, request.order.terms.duration_hours)
+                if _serves(lot, pool, request.order.terms, size, request.order.terms.duration_hours)
                 and next(_list_unpromised(request, lot, pool), None) is None
             ]
             if lots:
@@ -389,9 +398,20 @@ def _is_related(request: _Request, pool: Pool, lot: Lot) -> bool:
     return lot.listed.provider_id in request.related or pool.opened.provider_id in request.related
 
 
-def _serves(lot: Lot, terms: OrderTerms, nodes: int, duration_hours: int) -> bool:
-    """Return whether a lot sells so few nodes and hours, and accepts the order's stages and credit."""
+def accepts_notice(terms: OrderTerms, listed: LotListed, opened: PoolOpened) -> bool:
+    """Return whether a lot asks for no more notice of an early end than an order accepts."""
+    stated = NOTICE_HOURS_MAX if terms.notice_hours_max is None else terms.notice_hours_max
+    most = max(stated, terms.notice_hours_min)
+    if all(each is None or each.notice_hours_min <= most for each in (listed.service, opened.service)):
+        return True
+    return get_notice_hours(find_promise(listed, opened)) <= most
+
+
+def _serves(lot: Lot, pool: Pool, terms: OrderTerms, nodes: int, duration_hours: int) -> bool:
+    """Return whether a lot sells so few nodes and hours, asks for little notice, and accepts stages and credit."""
     listed = lot.listed
+    if not accepts_notice(terms, listed, pool.opened):
+        return False
     is_large_enough = listed.nodes_min <= nodes and listed.duration_hours_min <= duration_hours
     if terms.credit is not None and terms.credit.provider_id != listed.provider_id:
         return False
@@ -509,7 +529,7 @@ def _list_serving(
 
 def _is_willing(request: _Request, supply: Supply, pool: Pool, lot: Lot, size: tuple[int, int]) -> bool:
     """Return whether a lot serves an order at so many nodes and hours, and its equity finds a taker there."""
-    if not _serves(lot, request.order.terms, *size) or _is_barred(request, supply, pool, lot):
+    if not _serves(lot, pool, request.order.terms, *size) or _is_barred(request, supply, pool, lot):
         return False
     if not any(
         offer.equity_usd_per_gpu_hour
