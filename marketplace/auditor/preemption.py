@@ -24,6 +24,7 @@ OFFERS_MAX: Final = 50
 DAYS_MIN: Final = timedelta(days=7)
 _CLOSED: Final = "issuer.financing_closed.v1"
 _PRICED: Final = frozenset({"stock", "warrant"})
+_POOL: Final = "issuer.stock_plan_adjusted"
 _COUNTED: Final = frozenset({"issuer.purchases_stated", "issuer.programme_grant_added"})
 """What may vest a warrant that an investor could have refused."""
 _USUAL: Final = {"discount": Fraction(3, 10), "annual_rate": Fraction(1, 5), "repayment_multiple": Fraction(1)}
@@ -212,10 +213,10 @@ class Preemption:
         name, body = sold
         issuer_id, company = body["issuer_id"], self.votes.gains.find_company(body["issuer_id"])
         issuer = self.votes.equity.issuers.get(issuer_id, Issuer())
-        is_redeemed = name in {"issuer.warrant_exercised", *_COUNTED} or self._is_redeemed(name, body)
+        is_redeemed = name in {"issuer.warrant_exercised", _POOL, *_COUNTED} or self._is_redeemed(name, body)
         named = () if is_redeemed else company.named
         investors = self.votes.list_entitled(issuer_id) | self.votes.list_undercut(name, body, now)
-        own = self.votes.list_counting(body, now) if name in _COUNTED else {body["holder_id"]}
+        own = self.votes.list_counting(body, now) if name in _COUNTED else {body.get("holder_id", issuer.company_id)}
         investors -= {*own, *named, body.get("customer_id"), body.get("vendor_id")}
         takers = self.votes.gains.connect({issuer.company_id, *own}, now)
         if name == "instrument.amended" or not (name.endswith("signed") and self._is_fair(body, now)):
@@ -228,6 +229,8 @@ class Preemption:
             is_small &= not self._is_below_preference(body, find_strike(body))
         elif name in _COUNTED:
             harmed = investors if self._is_below(body, now) else set()
+        elif name == _POOL:
+            harmed = set()
         elif is_redeemed:
             harmed = investors
         else:
@@ -270,6 +273,8 @@ class Preemption:
                 is_sold = body.get("cause") is None
             case "issuer.warrant_exercised":
                 is_sold = self.votes.is_at_own_value(body, now)
+            case "issuer.stock_plan_adjusted" if body.get("cause") is None:
+                is_sold = self._is_large_pool(body)
             case _ if name in _COUNTED:
                 is_sold = body.get("delivered_before", True) and bool(self.votes.list_counting(body, now))
             case "issuer.instrument_signed":
@@ -288,6 +293,13 @@ class Preemption:
             case _:
                 is_sold = self._is_redeemed(name, body)
         return (name, body) if is_sold else None
+
+    def _is_large_pool(self, adjusted: Body) -> bool:
+        """Return whether a pool grows to more, with what was granted of it, than a tenth of stock and pool."""
+        issuer_id, reserved = adjusted["issuer_id"], adjusted["shares_reserved"]
+        company, issuer = self.votes.gains.find_company(issuer_id), self.votes.equity.issuers.get(issuer_id, Issuer())
+        stock = sum(measure_stock(company, issuer.holdings).values(), Fraction(0))
+        return bool(reserved > issuer.reserved and reserved * 10 > stock + reserved)
 
     def _is_redeemed(self, name: str, body: Body) -> bool:
         """Return whether one investor has its money back: now, or sooner than its note said, or in place of stock."""
@@ -345,7 +357,9 @@ class Preemption:
 
         A warrant, and money back for another one, may take from all of them.
         """
-        if name in {"issuer.warrant_issued", "issuer.warrant_exercised", *_COUNTED} or self._is_redeemed(name, body):
+        if name in {"issuer.warrant_issued", "issuer.warrant_exercised", _POOL, *_COUNTED} or self._is_redeemed(
+            name, body
+        ):
             return investors
         terms, large = _read_terms(name, body), self._list_outweighed(name, body, bodies, now)
         return {each for each in investors if each in large or self._pays_less(body["issuer_id"], terms, each)}

@@ -63,7 +63,8 @@ class Issue(NamedTuple):
             stock than it costs: then few of them may take all of a sale.
         takers: The company, who gets it, and all who are related to them.
         outweighed: The investors to whom it is large.
-        fulfils: Whether by it only warrants vest that investors could refuse before, at no less than the preference.
+        fulfils: Whether nobody who bears little stops it: by it only warrants vest that investors could refuse before,
+            at no less than the preference; or the pool for employees grows.
     """
 
     terms: PrincipalTerms | None

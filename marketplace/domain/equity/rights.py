@@ -100,7 +100,12 @@ from marketplace.domain.equity.information import choose_depth
 from marketplace.domain.equity.instrument.clawback import SETTLED_AFTER
 from marketplace.domain.equity.instrument.mfn import is_better
 from marketplace.domain.equity.instrument.notes import hastens_repayment
-from marketplace.domain.equity.issuer.as_converted import find_preference, list_protected, measure_company
+from marketplace.domain.equity.issuer.as_converted import (
+    find_preference,
+    list_protected,
+    measure_company,
+    measure_stock,
+)
 from marketplace.domain.equity.issuer.commands import IssuerCommand
 from marketplace.domain.equity.issuer.dilution import (
     find_price,
@@ -150,6 +155,7 @@ from marketplace.domain.equity.issuer.stock_commands import (
 )
 from marketplace.domain.equity.preemption import (
     REFUSED_FOR,
+    SMALL,
     Hearing,
     Issue,
     hear,
@@ -557,8 +563,16 @@ def _create_class(event: IssuerStockClassCreated, setting: Setting) -> Asked:
 
 
 def _adjust_plan(event: IssuerStockPlanAdjusted, setting: Setting) -> Asked:
+    """Ask about a pool that grows. Those who bear more than a tenth may refuse a large one."""
     grows = event.shares_reserved > setting.issuer.shares_reserved and event.cause is None
-    return Asked(company=True, vote=grows, gain=(ANYONE,))
+    asked = Asked(company=True, vote=grows, gain=(ANYONE,))
+    if not grows or event.shares_reserved <= (measure_stock(setting.issuer) + event.shares_reserved) * SMALL:
+        return asked
+    others = _list_others(setting, ())
+    if setting.asked is not None:
+        return asked._replace(offered=dict.fromkeys(sorted(set(others) - setting.asked), 1))
+    apart, weights, share = hear(setting.issuer, Issue(None, setting.related, fulfils=True), others, setting.at)
+    return asked._replace(holders=apart, offered=weights, share=share)
 
 
 def _is_closing(setting: Setting) -> bool:
@@ -863,13 +877,19 @@ _SOLD: Final = (
     " warrant, and to nothing that undercuts"
     " it or is large to it; or to no such act at all, if all whose refusals stand bear more than a tenth"
 )
-_STATED: Final = (
+_AGREED_BY_SILENCE: Final = (
     f"{DECIDE_WITHIN.days} days, then the proposal lapses. An investor here that does not refuse within"
     f" {WAIVED_AFTER.days} days agrees; the act may be refused until it is carried out. It fails if those who refuse"
-    " bear more than a tenth of what all investors paid or hold. If a warrant buys a share for less than its"
-    f" preference, it fails at any refusal. A refusal stands for {REFUSED_FOR.days} days, unless the investor takes it"
+    " bear more than a tenth of what all investors paid or hold"
+)
+_STANDS: Final = (
+    f"A refusal stands for {REFUSED_FOR.days} days, unless the investor takes it"
     " back: meanwhile, where the refusals that stand would end the act, the silence of these investors agrees to"
     " nothing"
+)
+_POOLED: Final = f"{_AGREED_BY_SILENCE}. {_STANDS}"
+_STATED: Final = (
+    f"{_AGREED_BY_SILENCE}. If a warrant buys a share for less than its preference, it fails at any refusal. {_STANDS}"
 )
 SHARES_BOUGHT_MIN: Final = 100
 """With fewer shares than this, rounding down takes more than a hundredth of an instrument."""
@@ -908,9 +928,11 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "plan",
         "the pool for employees grows",
         "company",
-        "vote",
+        "vote. If the pool, with all that was ever granted of it, becomes more than a tenth of stock and pool, the"
+        " investors may refuse",
         "it shrinks, or a closed round asks for it",
         _adjust_plan,
+        _POOLED,
     ),
     IssuerStockTransferred: Right(
         "transfer",

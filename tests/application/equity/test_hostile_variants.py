@@ -1184,11 +1184,34 @@ async def test_a_majority_lets_no_holder_without_a_key_have_stock_that_ranks_bef
     assert asked == {*both, "pro_rata"}
     assert await vote(market, founder, proposal) == "open"
     grown, asked = await ask(market, trade.startup, AdjustStockPlan, startup=trade.startup, shares_reserved=9_000_000)
-    assert asked == both
+    assert asked == {*both, "pro_rata"}
     assert await vote(market, founder, grown) == "open"
     option = {"option_id": derive_id("opt", ghost), "holder_id": ghost, "shares": 1, "exercise_price_usd": Decimal(1)}
     granted, _ = await ask(market, trade.startup, GrantOption, startup=trade.startup, **option)
     assert granted is None, "the pool was agreed on"
     assert await vote(market, trade.fund, proposal) == "effective"
     assert await find_faults(CountedVotes, market.log) == []
+    await check_log(market.log)
+
+
+@pytest.mark.parametrize(("refuses", "becomes"), [(True, "refused"), (False, "effective")])
+async def test_an_investor_refuses_a_large_pool_that_a_bigger_one_lets_pass(market, refuses, becomes):
+    """A straw that had invested a little more than a fund voted for a pool of nearly everything, for a ghost."""
+    trade = await market.trade()
+    await found(market, trade.startup)
+    founder, straw = await market.party("Founder", "fund"), await market.party("Straw", "fund")
+    for holder_id, shares in ((founder, 8_000), (trade.fund, 1_500), (straw, 1_600)):
+        await hold(market, trade.startup, holder_id, shares)
+    grown, asked = await ask(market, trade.startup, AdjustStockPlan, startup=trade.startup, shares_reserved=9_000_000)
+    assert asked == {"class/common", "disinterested_class/common", "pro_rata"}
+    for holder_id in (founder, straw):
+        assert await vote(market, holder_id, grown) == "open"
+    if refuses:
+        await consents.refuse(market.handler, market.context(trade.fund), grown, reason="for whom?")
+    else:
+        market.clock.at += WAIVED_AFTER
+        await consents.carry_out_waived(market.handler, market.context(), grown)
+    assert (await market.state("proposal", grown)).status == becomes
+    for part in (CountedVotes, OfferedParts):
+        assert await find_faults(part, market.log) == []
     await check_log(market.log)

@@ -40,6 +40,7 @@ from marketplace.domain.equity.issuer.financing.pro_rata import (
 )
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.rights.fair_value import is_enough
+from marketplace.domain.equity.preemption import OVERCOME
 from marketplace.domain.equity.rights import Setting, list_consents
 from tests.domain.build import NOW
 from tests.domain.issuer_samples import (
@@ -409,3 +410,12 @@ def test_who_may_exercise_an_option_with_a_gain_refuses_what_is_cheaper(terms, s
     name = get_tag(sold).removesuffix(".v1")
     undercut = votes.list_undercut(name, json.loads(render_body(sold)), NOW)
     assert (ANGEL in voters, ANGEL in undercut) == (asked, asked)
+
+
+@pytest.mark.parametrize(("reserved", "asks"), [(1_000, False), (1_001, True)])
+def test_investors_may_refuse_a_pool_of_more_than_a_tenth_of_stock_and_pool(reserved, asks):
+    grown = replace(POOL, shares_reserved=reserved)
+    consents = list_consents(Setting(ISSUER.fold([*START, *FOUNDED]), FOUNDER, (grown,), NOW), FOUNDER)
+    heard = {each.electorate: each for each in consents}
+    assert ("pro_rata" in heard) is asks
+    assert not asks or heard["pro_rata"].share_needed == OVERCOME, "who bears little stops no pool"
