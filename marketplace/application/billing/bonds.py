@@ -176,7 +176,7 @@ async def claim_bond(
             try:
                 claims.append(await _claim(unit, grant, debtor, by=by, others=tuple(claims), **named))
             except Refusal as refusal:
-                own = {"parties_related", "claim_late"} if debtor.is_seller else set()
+                own = {"parties_related", "claim_late"} if debtor.is_seller else {"claim_early"}
                 if refusal.code not in NOTHING | {"claim_exists"} | own:
                     raise
                 refused.append(refusal)

@@ -1,6 +1,8 @@
 """What a provider says of resold hours long after they were settled costs the provider, not who resold them."""
 
 from datetime import timedelta
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
@@ -8,6 +10,7 @@ from marketplace.application.billing import bonds, disputes
 from marketplace.application.delivery import grants
 from marketplace.application.metering import usage
 from marketplace.auditor.late import Late
+from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.billing.statement_chain import name_adjustment
 from tests.application.billing.test_platform_fees import publish
@@ -20,6 +23,7 @@ from tests.application.billing.test_resold_remedies import (
     sell,
     state,
 )
+from tests.application.trading.test_resale import resell
 from tests.support.market.auditing import audit_log, find_faults
 from tests.support.market.market import Market
 
@@ -125,3 +129,40 @@ async def test_what_a_reseller_said_in_a_dispute_stands_against_its_provider_s_l
         assert (credit.charges.gpu_seconds, credit.reseller_keeps_usd) == (HOURS * 3_600, kept)
         assert credit.charges.reseller_receives_usd == HOURS - kept
     await require_fair(market)
+
+
+async def test_a_holder_claims_from_a_reseller_while_it_may_not_yet_claim_from_its_provider(market):
+    """A late word gave the provider's startup more time alone, and by its end the reseller owed nothing any more."""
+    async with market.worker():
+        trade = await market.trade(days=10, nodes=4, cash="1", equity="3")
+        source = await market.award(trade)
+        await resell(market, trade, source, ask="3", mandate_ids=(trade.mandate,))
+        buyer = await market.party("Buyer", "startup", usd=100_000)
+        await market.issuer(buyer)
+        terms = {"cash": "2", "equity": "3", "mandate_ids": (trade.mandate,), "days": 3, "nodes": 1}
+        order = await market.order(buyer, **terms, earliest=6, latest=6)
+        auction = await market.auction(locks_at=2, horizon=2)
+        market.clock.at = market.day(2)
+        await market.until("auction", auction, "completed", seconds=60)
+        bought = await market.state("grant", (await market.state("order", order)).grant_id)
+        done = SimpleNamespace(trade=trade, bought=bought)
+        statement_id = await state(market, done)
+        market.clock.at = accept_until = (await market.state("statement", statement_id)).issued.accept_until
+        await market.until("statement", statement_id, "accepted", seconds=60)
+        await deposit(market, trade.provider)
+        market.clock.at += 45 * DAY
+        await take_back(market, done, statement_id, "degrade")
+        claim = partial(
+            bonds.claim_bond, market.handler, grant_id=bought.issued.grant_id, period_start=bought.issued.start
+        )
+        parties = trade.provider, trade.startup
+        with pytest.raises(Refusal) as caught:
+            await claim(market.context(trade.fund))
+        assert caught.value.code == "claim_early"
+        made = []
+        for days in (57, 72):
+            market.clock.at = accept_until + days * DAY
+            await claim(market.context(trade.fund))
+            made.append([await count_claims(market, party) for party in parties])
+    assert made == [[0, 1], [1, 1]]
+    assert await audit_log(market.log) == []
