@@ -210,6 +210,24 @@ class InstrumentAmended(Event, frozen=True, kw_only=True, tag="instrument.amende
     applies_to_earlier: bool
 
 
+class InstrumentTransferred(Event, frozen=True, kw_only=True, tag="instrument.transferred.v1"):
+    """The whole instrument passed from a holder without a key to the party that it is.
+
+    Attributes:
+        instrument_id: The instrument.
+        issuer_id: Whose equity it becomes.
+        holder_id: Who held it.
+        holder_id_after: Who holds it now.
+        principal_usd: Its outstanding principal.
+    """
+
+    instrument_id: Id
+    issuer_id: Id
+    holder_id: Id
+    holder_id_after: Id
+    principal_usd: Usd
+
+
 class InstrumentMfnNoticed(Event, frozen=True, kw_only=True, tag="instrument.mfn_noticed.v1"):
     """The holder of a most-favoured SAFE was notified of a later one, whose terms it may adopt.
 
@@ -346,6 +364,7 @@ InstrumentEvent = (
     | InstrumentLapsed
     | InstrumentCommitmentReduced
     | InstrumentAmended
+    | InstrumentTransferred
     | InstrumentMfnNoticed
     | InstrumentMfnElected
     | InstrumentConverted

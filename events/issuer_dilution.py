@@ -65,8 +65,10 @@ class IssuerExposureRecorded(Event, frozen=True, kw_only=True, tag="issuer.expos
         issuer_id: The issuer.
         subject_id: The order or the instrument.
         exposures: What may become equity from now on; empty for nothing.
+        holder_id: Who holds the instrument from now on, if it passed to a party; else None.
     """
 
     issuer_id: Id
     subject_id: Id
     exposures: Annotated[tuple[Exposure, ...], Meta(max_length=100)]
+    holder_id: Id | None = None

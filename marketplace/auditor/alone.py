@@ -207,7 +207,9 @@ class Alone:
         safe = self.safes.get(instrument_id)
         if safe is None:
             return
-        if name == "amended":
+        if name == "transferred":
+            safe.holder_id = body["holder_id_after"]
+        elif name == "amended":
             safe.terms = body["terms"]
         elif name == "mfn_noticed":
             safe.notices[body["later_instrument_id"]] = body["terms"]

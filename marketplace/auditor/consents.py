@@ -24,6 +24,7 @@ LOSES: Final = {
     "issuer.warrant_exercised.v1": ("holder_id",),
     "issuer.warrant_cancelled.v1": ("holder_id",),
     "issuer.warrant_transferred.v1": ("holder_id", "holder_id_after"),
+    "instrument.transferred.v1": ("holder_id", "holder_id_after"),
     "issuer.purchases_stated.v1": ("customer_id", "vendor_id"),
     "issuer.price_source_named.v1": ("recorder_id",),
 }

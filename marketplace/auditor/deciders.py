@@ -17,6 +17,7 @@ MADE: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "grant.transferred": ("grant_id", {"startup": "startup_id"}),
     "service_line.proposed": ("service_line_id", {"holder": "holder_id"}),
     "instrument.issued": ("instrument_id", {"holder": "holder_id"}),
+    "instrument.transferred": ("instrument_id", {"holder": "holder_id_after"}),
     "issuer.formed": ("issuer_id", {"company": "party_id"}),
     "issuer.price_source_named": ("source_id", {"recorder": "recorder_id"}),
     "mandate.granted": ("mandate_id", {"holder": "holder_id"}),
@@ -108,6 +109,7 @@ STATED: Final = frozenset(
 
 BY_COMPANY: Final = frozenset(
     {
+        "instrument.transferred",
         "issuer.dilution_limited",
         "issuer.financing_closed",
         "issuer.financing_opened",

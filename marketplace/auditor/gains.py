@@ -100,7 +100,7 @@ class Gains:
             case "issuer.stock_transferred":
                 is_paid = self.is_redeemed(name, body) or self.is_dear(name, body, now)
                 gaining = {body["holder_id" if is_paid else "holder_id_after"]}
-            case "issuer.warrant_transferred" | "issuer.option_transferred":
+            case "issuer.warrant_transferred" | "issuer.option_transferred" | "instrument.transferred":
                 gaining = {body["holder_id_after"]}
             case "issuer.financing_closed":
                 gaining = self._list_round(body, beside, now)

@@ -240,6 +240,7 @@ class Company:
                 self._sign(body["instrument_id"], body)
             case "exposure_recorded":
                 self._record_exposure(body["subject_id"], body["exposures"])
+                self.signed |= {body["subject_id"]: body["holder_id"]} if body.get("holder_id") else {}
             case "dilution_limited":
                 self._set_limit(body)
             case _:

@@ -90,6 +90,8 @@ class Sales:
         instrument_id = body["instrument_id"]
         if name == "issued":
             self.holders[instrument_id], self.issuers[instrument_id] = body["holder_id"], body["issuer_id"]
+        elif name == "transferred":
+            self.holders[instrument_id] = body["holder_id_after"]
         change = Decimal(body.get("principal_usd", "0"))
         falls = name in {"converted", "repaid"} or (name == "principal_reversed" and body["became"] == "outstanding")
         if falls or name == "principal_accrued":

@@ -68,6 +68,8 @@ class Paper:
         amount = Decimal(body.get("principal_usd", "0"))
         if name == "principal_accrued":
             self.principal += amount
+        elif name == "transferred":
+            self.holder_id = body["holder_id_after"]
         elif name == "principal_reversed":
             self.principal -= amount
             self.settled -= amount if body.get("became") in {"shares", "money"} else 0
@@ -555,7 +557,12 @@ class Votes:
                 return bool(body["shares_authorised"] < issuer.authorised.get(body["class_id"], 0))
             case "issuer.stock_split":
                 return bool(body["numerator"] < body["denominator"])
-            case "issuer.stock_transferred" | "issuer.warrant_transferred" | "issuer.option_transferred":
+            case (
+                "issuer.stock_transferred"
+                | "issuer.warrant_transferred"
+                | "issuer.option_transferred"
+                | ("instrument.transferred")
+            ):
                 joins = self._votes(body["holder_id_after"], issuer) and not self._votes(body["holder_id"], issuer)
                 return joins or (name == "issuer.stock_transferred" and self.gains.is_dear(name, body, now))
             case "issuer.stock_converted":

@@ -279,7 +279,7 @@ def _read_principal(instruments: Iterable[Instrument | None]) -> dict[RowKey, De
     numbers: dict[RowKey, Decimal] = {}
     for each in instruments:
         if each is not None:
-            holder_id, instrument_id = each.issued.holder_id, each.issued.instrument_id
+            holder_id, instrument_id = each.holder_id, each.issued.instrument_id
             numbers["outstanding", holder_id, instrument_id] = each.outstanding_usd
             numbers["converted", holder_id, instrument_id] = each.converted_usd
             numbers["debt", holder_id, instrument_id] = each.debt_usd

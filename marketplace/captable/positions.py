@@ -165,7 +165,7 @@ class _Company:
         self.agreements = {
             key: _Agreement(state)
             for key, state in held.history.list_instruments().items()
-            if state.issued.holder_id == holder_id
+            if state.holder_id == holder_id
         }
         for act in held.history.acts:
             if act.aggregate in self.agreements:

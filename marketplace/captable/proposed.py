@@ -159,7 +159,7 @@ def _read_shares(issuer: Issuer) -> dict[tuple[str, str, str], int]:
 
 
 def _read_principal(instruments: Mapping[str, Instrument]) -> dict[tuple[str, str], Decimal]:
-    return {(key, each.issued.holder_id): each.outstanding_usd for key, each in instruments.items()}
+    return {(key, each.holder_id): each.outstanding_usd for key, each in instruments.items()}
 
 
 def _list_changed(before: Mapping[Any, Any], after: Mapping[Any, Any], none: Any) -> list[Any]:

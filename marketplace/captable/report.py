@@ -222,7 +222,7 @@ def _list_holders(issuer: Issuer, rows: tuple[Row, ...], instruments: dict[str, 
             converted[row.holder_id] = converted.get(row.holder_id, Fraction(0)) + convert_row(issuer, row)
             stock[row.holder_id] = stock.get(row.holder_id, 0) + (row.shares if row.kind == "stock" else 0)
     for instrument in instruments.values():
-        holder_id = instrument.issued.holder_id
+        holder_id = instrument.holder_id
         principal[holder_id] = principal.get(holder_id, ZERO) + instrument.outstanding_usd
     whole = sum((convert_row(issuer, row) for row in rows), Fraction(0))
     for holder_id in sorted(everything.keys() | principal.keys()):
@@ -260,7 +260,7 @@ def _list_classes(issuer: Issuer, at: datetime, outstanding: int) -> Iterator[Cl
 def _render_instrument(instrument: Instrument) -> InstrumentLine:
     return InstrumentLine(
         instrument_id=instrument.issued.instrument_id,
-        holder_id=instrument.issued.holder_id,
+        holder_id=instrument.holder_id,
         status=instrument.status,
         commitment_usd=instrument.commitment_usd,
         principal_usd=instrument.principal_usd,

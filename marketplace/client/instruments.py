@@ -16,6 +16,7 @@ from marketplace.api.http.bodies.equity import (
     PayDebtBody,
     ReversePrincipalBody,
 )
+from marketplace.api.http.bodies.issuers import TransferRightBody
 from marketplace.api.http.bodies.reasons import ReasonBody, TimedReasonBody
 from marketplace.client.transport import Group, Listed, Statuses, segment
 from marketplace.projections.views.equity import InstrumentView, MfnNoticeView, MovementView
@@ -65,6 +66,13 @@ class Instruments(Group):
         """Propose new terms to the other side and to a vote; the platform records agreed terms without a proposal."""
         body = AmendInstrumentBody(terms=terms, applies_to_earlier=applies_to_earlier)
         return await self._api.command(f"/v1/instruments/{segment(instrument_id)}", body, method="PUT", **options)
+
+    async def transfer(
+        self, instrument_id: str, *, holder_id: str, holder_id_after: str, **options: Any
+    ) -> ReceiptBody:
+        """Transfer an instrument of a holder without a key to the party that it is, as the startup; others agree."""
+        body = TransferRightBody(holder_id=holder_id, holder_id_after=holder_id_after)
+        return await self._api.command(f"/v1/instruments/{segment(instrument_id)}/transfer", body, **options)
 
     async def suspend(self, instrument_id: str, *, reason: str, **options: Any) -> ReceiptBody:
         """Stop the accrual of principal until the instrument is resumed, as the platform."""

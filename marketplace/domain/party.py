@@ -38,6 +38,7 @@ from events.types import Role, Stage
 from marketplace.core.countries import require_country
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import is_id
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
 
 Status = Literal["registered", "cleared", "suspended"]
@@ -140,6 +141,11 @@ class Party:
 
 
 PartyState = Party | None
+
+
+def is_joining(holder_id: str, holder_id_after: str) -> bool:
+    """Return whether a right passes from a holder without a key to a party, which it then is."""
+    return is_id(holder_id, "stk") and is_id(holder_id_after, "pty")
 
 
 def require_trader(party: PartyState, party_id: str, role: Role) -> Party:

@@ -62,6 +62,7 @@ class Convertibles:
             instruments.InstrumentPrincipalAccrued: self._accrued,
             instruments.InstrumentPrincipalReversed: self._reversed,
             instruments.InstrumentAmended: self._amended,
+            instruments.InstrumentTransferred: self._transferred,
             instruments.InstrumentMfnElected: self._elected,
             instruments.InstrumentConverted: self._converted,
             instruments.InstrumentRepaid: self._repaid,
@@ -155,6 +156,14 @@ class Convertibles:
             return
         for tranche in self._list_outstanding(event.instrument_id):
             reason = f"The terms have version {event.terms_version}; it goes on under these."
+            amount = tranche.outstanding_usd
+            self._cancel(out, event.instrument_id, tranche, reason, amount_usd=amount, goes_on=True)
+
+    def _transferred(self, out: Writing, event: instruments.InstrumentTransferred) -> None:
+        """Replace every convertible by one of the new holder."""
+        self._holders[event.instrument_id] = event.holder_id_after
+        for tranche in self._list_outstanding(event.instrument_id):
+            reason = "It passed to the party that its holder is; it goes on as theirs."
             amount = tranche.outstanding_usd
             self._cancel(out, event.instrument_id, tranche, reason, amount_usd=amount, goes_on=True)
 

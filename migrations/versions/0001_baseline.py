@@ -884,6 +884,7 @@ def _create_posting_subjects() -> None:
         numeric("unaccepted"),
         flag("closed"),
         timestamp("begins_at", null=True),
+        flag("passed"),
         bigint("last_sequence"),
         key("posting_subjects", "id"),
     )

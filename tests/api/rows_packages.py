@@ -6,6 +6,7 @@ import json
 import zipfile
 
 from tests.api.rows import Row, World
+from tests.ocf.foreign import SAFE, STOCK, pack
 
 FILES = (
     "stock_plans",
@@ -52,6 +53,27 @@ async def take_package(world: World) -> None:
     answer = await world.clients["startup"].get(f"/v1/issuers/{world.ids['issuer']}/ocf")
     assert answer.headers["content-type"] == "application/zip"
     world.ids["package"] = base64.b64encode(answer.content).decode()
+
+
+async def register_importer(world: World) -> None:
+    world.ids["importer"] = await world.stage.register("Importing company", "startup")
+
+
+def build_foreign(world: World) -> dict:
+    """Build the package of a company that took money for a SAFE elsewhere, from a holder without a key."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as package:
+        for name, content in pack((STOCK, SAFE), plans=()).items():
+            package.writestr(name, content)
+    text = base64.b64encode(packed.getvalue()).decode()
+    return {"party_id": world.ids["importer"], "source": "elsewhere.zip", "package_base64": text}
+
+
+async def find_foreign(world: World) -> None:
+    issuer, headers = world.ids["importer"].replace("pty_", "iss_"), {"Min-Seq": await world.stage.reach()}
+    answer = await world.clients["platform"].get(f"/v1/instruments?issuer_id={issuer}", headers=headers)
+    (found,) = answer.json()["items"]
+    world.ids |= {"foreign": found["instrument_id"], "keyless": found["holder_id"]}
 
 
 def build_import(world: World, **more) -> dict:
@@ -104,6 +126,28 @@ PACKAGES = (
         check=lambda report: report["clean"] and report["events"] == 2,
     ),
     Row("POST", "/v1/issuers/import", "platform", build_shortest, 201, other=UNKNOWN_PARTY),
+    Row(
+        "POST",
+        "/v1/issuers/import",
+        "platform",
+        build_foreign,
+        201,
+        other=UNKNOWN_PARTY,
+        before=register_importer,
+    ),
+    Row(
+        "POST",
+        "/v1/instruments/{foreign}/transfer",
+        "platform",
+        lambda world: {"holder_id": world.ids["keyless"], "holder_id_after": world.ids["fund"]},
+        refused=(
+            lambda world: {"holder_id": world.ids["fund"], "holder_id_after": world.ids["fund"]},
+            422,
+            "instrument_not_held",
+        ),
+        before=find_foreign,
+    ),
+    Row("GET", "/v1/instruments/{foreign}", "fund", check=lambda one: one["principal_usd"] == "100000.00"),
     Row(
         "GET",
         "/v1/issuers/{inherited}/ocf",

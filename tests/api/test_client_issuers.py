@@ -188,6 +188,8 @@ async def test_an_instrument_is_amended_suspended_taken_back_and_cancelled(datab
         seen = await client.instruments.get(instrument)
         assert (seen.terms, seen.status, seen.principal_usd) == (discounted, "suspended", 1_000)
         await client.instruments.resume(instrument)
+        passes = {"holder_id": company.fund, "holder_id_after": company.fund}
+        assert await refuse(client.instruments.transfer(instrument, **passes)) == "transfer_excluded"
         assert (await client.instruments.get(instrument)).status == "active"
         (accrued,) = [each async for each in client.instruments.list_movements(instrument)]
         await client.instruments.reverse_principal(

@@ -15,6 +15,7 @@ ALSO_BY_EVENTS = {
     "/v1/instruments/*": "amendment",
     "/v1/instruments/*/repay": "prepayment",
     "/v1/instruments/*/reverse": "reduction",
+    "/v1/instruments/*/transfer": "instrument_transfer",
 }
 """And so are these of instruments."""
 ROWS = {

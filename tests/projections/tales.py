@@ -317,6 +317,9 @@ def _tell_third_grant(story: Story) -> None:
     story.tell(ended, lapsed)
 
 
+TAKER = make_id("pty", 78)
+
+
 def _tell_instruments(story: Story) -> None:
     """Sign two agreements that are paid at once: one is reversed in part, one cancelled."""
     for number in (9, 10):
@@ -341,6 +344,8 @@ def _tell_instruments(story: Story) -> None:
     story.tell(ins.InstrumentSuspended(**paid, reason="audit"))
     story.tell(ins.InstrumentResumed(**paid))
     story.tell(ins.InstrumentAmended(**paid, terms=SAFE, terms_version=2, applies_to_earlier=True))
+    moved = {"instrument_id": make_id("ins", 9), "issuer_id": ISSUER, "holder_id": FUND, "holder_id_after": TAKER}
+    story.tell(ins.InstrumentTransferred(**moved, principal_usd=usd("192")))
     story.tell(ins.InstrumentCancelled(instrument_id=make_id("ins", 10), reason="not paid", at=story.now))
     fallen = {"issuer_id": ISSUER, "holder_id": FUND, "matures_on": DAY, "principal_usd": usd("1")}
     story.tell(ins.InstrumentMatured(**paid, **fallen, amount_exact="11/10", amount_usd=usd("1.10")))

@@ -101,7 +101,7 @@ async def stage(command: Commanded, party_id: FromPath[str], data: JSONBody[Stag
 async def relate(command: Commanded, party_id: FromPath[str], data: JSONBody[RelationBody]) -> Response[ReceiptBody]:
     """State who owns a party or is its affiliate, as the party; record what was found, as the platform.
 
-    Auctions do not match related parties, and mandates pay for their trades only if they say so. A party states nothing
+    A party states nothing
     new while an auction has bound orders. If its account limits one person, this waits for a second one (202).
     """
     stated = msgspec.structs.asdict(data)
@@ -148,8 +148,7 @@ async def read_names(
 ) -> Page[PartyName]:
     """Return the names of parties by id, without those that the reader may not name.
 
-    A tenant names providers with a site or pool, holders of open mandates, and the other sides of its grants,
-    instruments, holdings, budgets and proposals.
+    A tenant names providers with a site or pool, holders of open mandates, and the other sides of what it has.
     """
     async with reader.connect() as connection:
         rows = await list_names(

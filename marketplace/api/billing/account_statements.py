@@ -89,7 +89,6 @@ async def explain(
     """Return balances, their entries, the event behind each, and for statements their readings; none before the first.
 
     `subject_id` may name an account, a grant, a service line, an instrument or a pool. A tenant sees its own lines.
-    Bodies and readings need the read scopes of their kinds.
     """
     if not is_id(subject_id):
         raise refuse_unknown("account", subject_id if subject_id.isprintable() else "of unprintable characters")
@@ -150,7 +149,7 @@ async def read_statement(
 ) -> AccountStatementView:
     """Return the opening balance of an account, every line of ``[start, end)``, and the closing balance.
 
-    With `last`, the answer has only so many of the latest lines, and the opening balance before them.
+    With `last`, only so many of the latest lines are listed.
     """
     return await _load(reader, account_id, start, end, basis=basis, last_lines=last)
 

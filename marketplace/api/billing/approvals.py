@@ -113,8 +113,8 @@ async def list_all(
 ) -> Page[ApprovalView]:
     """Return the account's requests for approval, including past ones.
 
-    A key sees those for orders, mandates, proposals and relations with the scope to read these (``parties:read`` for
-    relations); a key of the platform sees those for orders with ``orders:sealed``.
+    A key sees those for orders, mandates, proposals and relations with the scope to read these; one of the platform,
+    orders with ``orders:sealed``.
     """
     async with reader.connect() as connection:
         account = await find_account(connection, account_id, now=reader.now)

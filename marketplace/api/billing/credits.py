@@ -29,7 +29,7 @@ async def limit(command: Commanded, data: JSONBody[CreditBody]) -> Response[Rece
     """Set, as a provider, how much of its delivery a startup's new orders may pay by accepted statements alone.
 
     The limit, in USD, replaces an earlier one; 0 ends it for new orders. Orders and grants keep what they took.
-    The provider bears the risk. `If-Match` and `ETag` are versions of its account.
+    `If-Match` and `ETag` are versions of its account.
     """
     receipt = await limit_credit(
         command.handler,

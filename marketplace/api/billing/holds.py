@@ -30,7 +30,7 @@ PATH: Final = "/v1/accounts/{account_id:str}"
     opt={"scope": "accounts:hold"},
 )
 async def place(command: Commanded, account_id: FromPath[str], data: JSONBody[PlaceHoldBody]) -> Response[ReceiptBody]:
-    """Set money aside from which another account may be paid until an instant. The rest is then available again.
+    """Set money aside from which another account may be paid until an instant.
 
     Only the payer may do this. Above the account's limit, the hold waits for a second person (202).
     """

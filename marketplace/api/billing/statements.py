@@ -35,7 +35,7 @@ async def accept(command: Commanded, statement_id: FromPath[str]) -> Response[Re
 
     It is paid, and its principal accrues, once all payers accepted it or the acceptance period is over. In a
     dispute it accepts the provider's counter-offer. Where only the meters differ and nobody offers, its startup lets
-    that count stand, and the undisputed part is paid.
+    that count stand.
     """
     return command.answer(await accept_statement(command.handler, command.context, statement_id))
 
@@ -148,7 +148,7 @@ async def resolve(
 async def sum_up(reader: Read, start: InstantText, end: InstantText, party_id: Whose = None) -> EarningsView:
     """Return the sums of a provider's statements whose periods end after `start` and not after `end`.
 
-    A tenant sums its own; the platform names a provider. At most 1,000 grants are listed; the total includes all.
+    A tenant sums its own; the platform names a provider.
 
     Raises:
         Refusal: ``request_invalid`` if the platform names no provider, or the span is empty.

@@ -183,7 +183,7 @@ async def terminate(
 ) -> Response[ReceiptBody]:
     """End a grant early, as its startup or provider, after the notice of its terms or for cause.
 
-    What was delivered is still settled. Without cause, the side that ends it may owe a fee: its `ends`.
+    Without cause, the side that ends it may owe a fee: its `ends`.
     """
     receipt = await terminate_grant(
         command.handler,

@@ -15,6 +15,7 @@ from marketplace.api.http.bodies.equity import (
     PayDebtBody,
     ReversePrincipalBody,
 )
+from marketplace.api.http.bodies.issuers import TransferRightBody
 from marketplace.api.http.bodies.reasons import ReasonBody, TimedReasonBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.cursors import parse_cursor
@@ -31,6 +32,7 @@ from marketplace.application.equity.instruments import (
     repay_note,
     resume_instrument,
     suspend_instrument,
+    transfer_instrument,
 )
 from marketplace.application.equity.notes import mature_note
 from marketplace.application.steps.stock_agreements import issue_shares
@@ -72,6 +74,21 @@ async def amend(
         instrument_id,
         terms=data.terms,
         applies_to_earlier=data.applies_to_earlier,
+    )
+    return await answer(command, receipt)
+
+
+@post("/{instrument_id:str}/transfer", status_code=200, summary="Transfer an instrument")
+async def transfer(
+    command: Commanded, instrument_id: FromPath[str], data: JSONBody[TransferRightBody]
+) -> Response[ReceiptBody]:
+    """Transfer it, as the startup, from a holder without a key to the party that it is."""
+    receipt = await transfer_instrument(
+        command.handler,
+        command.context,
+        instrument_id,
+        holder_id=data.holder_id,
+        holder_id_after=data.holder_id_after,
     )
     return await answer(command, receipt)
 
@@ -264,6 +281,7 @@ ROUTER: Final = Router(
     route_handlers=[
         take_investment,
         amend,
+        transfer,
         suspend,
         resume,
         reverse,

@@ -122,7 +122,7 @@ async def get_waterfall(reader: Read, proposal_id: FromPath[str]) -> WaterfallVi
 async def get_changes(reader: Read, proposal_id: FromPath[str]) -> ProposedChanges:
     """Return the shares and the principal before and after an open proposal, as deep as the reader sees the company.
 
-    Only changes are listed. A proposal that is no longer open has none.
+    A proposal that is no longer open has none.
     """
     async with reader.connect() as connection:
         view = await _load(connection, reader, proposal_id)

@@ -206,9 +206,8 @@ async def read(
 ) -> Response[FeedPage]:
     """Return a page of events, or with ``Accept: text/event-stream`` all later events as they happen.
 
-    A key sees the kinds of its read scopes: orders with ``orders:read``, requests for a second person with those of
-    orders, mandates and proposals. Filters combine. `Last-Event-ID` counts as `after`. A stream takes no
-    `limit`. Long pages are compressed with ``Accept-Encoding: gzip``.
+    A key sees the kinds of its read scopes. Filters combine. `Last-Event-ID` counts as `after`. A stream takes no
+    `limit`.
 
     Raises:
         Refusal: ``scope_missing`` for a type or aggregate that the key's scopes hide, ``request_invalid`` for

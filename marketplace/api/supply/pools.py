@@ -38,7 +38,7 @@ async def open_one(command: Commanded, data: JSONBody[OpenPoolBody]) -> Response
 async def fail(command: Commanded, pool_id: FromPath[str], data: JSONBody[FailNodesBody]) -> Response[ReceiptBody]:
     """Report, as the provider, that nodes stopped working, or, with `until`, an outage that is over.
 
-    Without `until` it is dated back by an hour at most; report an earlier one with its end.
+    Without `until` it is dated back by an hour at most.
     """
     receipt = await fail_nodes(
         command.handler,

@@ -115,7 +115,7 @@ async def get_book(reader: Read, auction_id: FromPath[str]) -> Book:
 async def get_audit(reader: Read, auction_id: FromPath[str]) -> dict[str, Any]:
     """Return a cleared auction's book and whole result, as `marketplace auction verify` needs them.
 
-    It needs the scope ``auctions:audit``, because orders that lost may be in the next auction.
+    It needs the scope ``auctions:audit``.
 
     Raises:
         Refusal: ``platform_only`` · ``auction_unknown`` · ``auction_<status>`` until it is cleared.

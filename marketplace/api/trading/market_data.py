@@ -40,7 +40,7 @@ async def read_index(
     """Return the index of each day, from paid fills of unrelated parties alone, beside public list prices.
 
     The days are those from `start` until before `end`, at most 366; by default, the last 30 with today. A day with too
-    few fills carries the latest print, and later values are revisions.
+    few fills carries the latest print.
     """
     first, last = _parse_days(reader, start, end)
     async with reader.connect() as connection:
@@ -73,7 +73,7 @@ def _parse_days(reader: Read, start: str | None, end: str | None) -> tuple[date,
 async def read_public(request: Request[Any, Any, Any], gpu_class: Word = None) -> PublicMarket:
     """Return a class's index, list prices and depth, without a key where the operator allows it.
 
-    Prices and volumes of fewer than three parties are not shown. By default, the first class.
+    Prices and volumes of fewer than three parties are not shown.
     """
     services = get_services(request)
     now = services.handler.clock.now()

@@ -40,7 +40,7 @@ PATH: Final = "/v1/quotes"
 
 @post("/", status_code=200, summary="Ask for a quote")
 async def ask(command: Commanded, reader: Read, data: JSONBody[AskQuoteBody]) -> QuoteAnswer:
-    """Answer from the current book with the price to win and the cheapest placements. Nothing is set aside.
+    """Answer from the current book with the price to win and the cheapest placements.
 
     With `order_id`, the terms are an amendment of that open order, which does not compete with itself.
     """
@@ -58,7 +58,7 @@ async def ask(command: Commanded, reader: Read, data: JSONBody[AskQuoteBody]) ->
 async def hold(command: Commanded, data: JSONBody[HoldQuoteBody]) -> Response[ReceiptBody]:
     """Hold the cheapest free placement at the price that wins now, with the cash and budget for its maximum cost.
 
-    The book is asked anew, so the price may differ from that of an earlier quote; it never exceeds the offer.
+    The price may differ from that of an earlier quote; it never exceeds the offer.
     """
     await require_terms_known(command.services, data.terms)
     receipt = await hold_quote(

@@ -157,7 +157,7 @@ async def pay_debt(handler: Handler, context: Context, instrument_id: str, *, am
 
     async def work(unit: UnitOfWork) -> None:
         instrument = require_found("instrument", instrument_id, await unit.load(INSTRUMENT, instrument_id))
-        holder_id = instrument.issued.holder_id
+        holder_id = instrument.holder_id
         parties = {"holder": holder_id, "issuer": rename_id("pty", instrument.issued.issuer_id)}
         require_side(context, parties, ("holder",), "instrument", instrument_id)
         await require_unfrozen(unit)

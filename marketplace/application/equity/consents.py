@@ -23,6 +23,7 @@ from events.instrument import (
     InstrumentPrincipalAccrued,
     InstrumentPrincipalReversed,
     InstrumentRepaid,
+    InstrumentTransferred,
 )
 from events.issuer import (
     IssuerAuthorisedSharesAdjusted,
@@ -55,6 +56,7 @@ from marketplace.application.steps.company_acts import (
     repay_note,
     require_paid,
     sell_company,
+    transfer_instrument,
 )
 from marketplace.application.steps.dilution import set_limit
 from marketplace.application.steps.investing import take_investment
@@ -78,7 +80,12 @@ from marketplace.domain.billing.account_commands import Debit, Reserve
 from marketplace.domain.equity.ground import find_worth, is_ground_lost, keep_agreements, measure_rights
 from marketplace.domain.equity.information import find_issuing
 from marketplace.domain.equity.instrument.clawback import build_reversal
-from marketplace.domain.equity.instrument.commands import AmendInstrument, IssueInstrument, ReversePrincipal
+from marketplace.domain.equity.instrument.commands import (
+    AmendInstrument,
+    IssueInstrument,
+    ReversePrincipal,
+    TransferInstrument,
+)
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.issuer.as_converted import measure_preference
 from marketplace.domain.equity.issuer.commands import BuyerStock, IssuerCommand
@@ -614,6 +621,11 @@ async def _decide_instrument_again(unit: UnitOfWork, main: Event, events: Sequen
                 instrument_id=main.instrument_id, terms=main.terms, applies_to_earlier=main.applies_to_earlier
             )
             await amend_instrument(unit, command)
+        case InstrumentTransferred():
+            transfer = TransferInstrument(
+                instrument_id=main.instrument_id, holder_id=main.holder_id, holder_id_after=main.holder_id_after
+            )
+            await transfer_instrument(unit, transfer)
         case InstrumentPrincipalReversed():
             for event in events:
                 if isinstance(event, InstrumentPrincipalReversed):
@@ -701,6 +713,7 @@ _MAIN: Final = (
     IssuerOptionExercised,
     InstrumentRepaid,
     InstrumentAmended,
+    InstrumentTransferred,
 )
 """Events that are recorded with others. An act is decided again from such an event, or else from its first one."""
 

@@ -33,6 +33,7 @@ from marketplace.domain.equity.instrument.commands import (
     NoticeMfn,
     ResumeInstrument,
     SuspendInstrument,
+    TransferInstrument,
 )
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.instrument.mfn import require_electable
@@ -131,12 +132,30 @@ async def amend_instrument(
     return await _act(handler, context, instrument_id, work, "holder", "issuer")
 
 
+async def transfer_instrument(
+    handler: Handler, context: Context, instrument_id: str, *, holder_id: str, holder_id_after: str
+) -> Receipt:
+    """Propose, as the startup, that an instrument of a holder without a key passes to the party that it is.
+
+    That party agrees, and the groups vote, because it votes with it from then on.
+
+    Raises:
+        Refusal: ``instrument_unknown`` · refusals of the instrument and of the issuer.
+    """
+    command = TransferInstrument(instrument_id=instrument_id, holder_id=holder_id, holder_id_after=holder_id_after)
+
+    async def work(unit: UnitOfWork) -> None:
+        await company_acts.transfer_instrument(unit, command)
+
+    return await _act(handler, context, instrument_id, work, "issuer")
+
+
 async def _act(handler: Handler, context: Context, instrument_id: str, act: Act, *sides: Side) -> Receipt:
     """Carry out an act of one of these sides on an instrument, or propose it to those whose agreement it needs."""
 
     async def work(unit: UnitOfWork) -> None:
         known = _require_sides(context, instrument_id, await unit.load(INSTRUMENT, instrument_id), sides)
-        holders = frozenset({known.issued.holder_id})
+        holders = frozenset({known.holder_id})
         await unit.reload(ISSUER, known.issued.issuer_id)  # which lists every instrument that is signed
         await do_or_propose(unit, known.issued.issuer_id, act, allows=lambda _: holders)
 
@@ -169,7 +188,7 @@ def _require_sides(
 ) -> Instrument:
     if instrument is None:
         raise refuse_unknown("instrument", instrument_id)
-    parties = {"holder": instrument.issued.holder_id, "issuer": rename_id("pty", instrument.issued.issuer_id)}
+    parties = {"holder": instrument.holder_id, "issuer": rename_id("pty", instrument.issued.issuer_id)}
     require_side(context, parties, sides, "instrument", instrument_id)
     return instrument
 

@@ -38,7 +38,7 @@ async def mature_note(handler: Handler, context: Context, instrument_id: str, *,
     async def work(unit: UnitOfWork) -> None:
         instrument = require_found("instrument", instrument_id, await unit.load(INSTRUMENT, instrument_id))
         issued = instrument.issued
-        owners = (issued.holder_id, rename_id("pty", issued.issuer_id))
+        owners = (instrument.holder_id, rename_id("pty", issued.issuer_id))
         require_owner(unit.context, owners, "instrument", instrument_id)
         await unit.decide(INSTRUMENT, instrument_id, MatureNote(instrument_id=instrument_id, at=context.at))
         for _ in range(RUNS_MAX):
@@ -83,11 +83,11 @@ async def _issue(
     issued = instrument.issued
     salt = f"maturity {priced.matures_on} {len(instrument.conversions)}"
     security_id = derive_id("sec", issued.instrument_id, salt)
-    await name_holder(unit, issued.issuer_id, issued.holder_id)
+    await name_holder(unit, issued.issuer_id, instrument.holder_id)
     issue = IssueStock(
         issuer_id=issued.issuer_id,
         security_id=security_id,
-        holder_id=issued.holder_id,
+        holder_id=instrument.holder_id,
         class_id=priced.class_id,
         shares=priced.shares,
         price_usd_per_share=round_places(priced.price, SHARE_PRICE_PLACES, "half_even"),

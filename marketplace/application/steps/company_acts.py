@@ -14,12 +14,12 @@ from events.issuer_holders import StatedAgreement
 from marketplace.application.steps.dilution import notify_favoured, track_instrument
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.pro_rata import pay_pro_rata
-from marketplace.application.steps.stock_agreements import name_party
+from marketplace.application.steps.stock_agreements import name_holder, name_party
 from marketplace.application.steps.takeover import name_assumed, name_buyer
 from marketplace.core.ids import is_id, rename_id
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import Debit
-from marketplace.domain.equity.instrument.commands import AmendInstrument, RepayNote
+from marketplace.domain.equity.instrument.commands import AmendInstrument, RepayNote, TransferInstrument
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.instrument.stock import list_converting
 from marketplace.domain.equity.issuer.commands import (
@@ -54,7 +54,7 @@ async def load_outstanding(unit: UnitOfWork, issuer: Issuer) -> tuple[LaterPrinc
     found = []
     for instrument_id in sorted(issuer.instruments):
         instrument = await unit.get(INSTRUMENT, instrument_id)
-        holder_id, amount_usd = instrument.issued.holder_id, instrument.outstanding_usd
+        holder_id, amount_usd = instrument.holder_id, instrument.outstanding_usd
         if amount_usd:
             found.append(LaterPrincipal(instrument_id=instrument_id, holder_id=holder_id, amount_usd=amount_usd))
     return tuple(found)
@@ -126,9 +126,8 @@ async def repay_note(unit: UnitOfWork, instrument_id: str, *, cause: str, at: da
     command = RepayNote(instrument_id=instrument_id, cause=cause, on_day=at.date(), converts=converts)
     instrument = await unit.decide(INSTRUMENT, instrument_id, command)
     assert instrument.repaid is not None, "the repayment was decided just before"
-    issued = instrument.issued
-    company_id = rename_id("pty", issued.issuer_id)
-    await _pay(unit, Payment(company_id, issued.holder_id, instrument.repaid.amount_usd, cause))
+    company_id = rename_id("pty", instrument.issued.issuer_id)
+    await _pay(unit, Payment(company_id, instrument.holder_id, instrument.repaid.amount_usd, cause))
     await track_instrument(unit, instrument_id)
 
 
@@ -142,6 +141,18 @@ async def amend_instrument(unit: UnitOfWork, command: AmendInstrument) -> None:
     await track_instrument(unit, command.instrument_id)
     if unit.list_events(INSTRUMENT, command.instrument_id):
         await notify_favoured(unit, command.instrument_id)
+
+
+async def transfer_instrument(unit: UnitOfWork, command: TransferInstrument) -> None:
+    """Transfer a whole instrument to the party that its holder is, which becomes a stakeholder by it.
+
+    Raises:
+        Refusal: Refusals of the instrument and of the issuer.
+    """
+    instrument = await unit.decide(INSTRUMENT, command.instrument_id, command)
+    if await unit.load(PARTY, command.holder_id_after) is not None:
+        await name_holder(unit, instrument.issued.issuer_id, command.holder_id_after)
+    await track_instrument(unit, command.instrument_id, owed=True)
 
 
 async def _pay(unit: UnitOfWork, payment: Payment) -> None:

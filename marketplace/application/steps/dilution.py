@@ -102,7 +102,13 @@ async def track_instrument(unit: UnitOfWork, instrument_id: str, *, owed: bool =
     instrument = await unit.get(INSTRUMENT, instrument_id)
     exposures = instrument.list_exposures(unit.context.at.date())
     issuer_id = instrument.issued.issuer_id
-    command = RecordExposure(issuer_id=issuer_id, subject_id=instrument_id, exposures=exposures, owed=owed)
+    command = RecordExposure(
+        issuer_id=issuer_id,
+        subject_id=instrument_id,
+        exposures=exposures,
+        owed=owed,
+        holder_id=instrument.holder_id,
+    )
     await unit.decide_at_end(ISSUER, issuer_id, command)
 
 

@@ -51,7 +51,7 @@ async def issue_shares(handler: Handler, context: Context, instrument_id: str) -
 
     async def work(unit: UnitOfWork) -> None:
         instrument = require_found("instrument", instrument_id, await unit.load(INSTRUMENT, instrument_id))
-        owners = (instrument.issued.holder_id, rename_id("pty", instrument.issued.issuer_id))
+        owners = (instrument.holder_id, rename_id("pty", instrument.issued.issuer_id))
         require_owner(unit.context, owners, "instrument", instrument_id)
         require_no_sale(await unit.get(ISSUER, instrument.issued.issuer_id, Issuer))
         require_purchase(instrument, await _find(unit, instrument_id))
@@ -132,7 +132,7 @@ async def _issue(unit: UnitOfWork, instrument: Instrument, purchase: Purchase) -
     await track_instrument(unit, issued.instrument_id, owed=True)
     if not purchase.shares:
         return
-    await name_holder(unit, issued.issuer_id, issued.holder_id)
+    await name_holder(unit, issued.issuer_id, instrument.holder_id)
     if isinstance(purchase.terms, WarrantTerms):
         await _issue_warrant(unit, instrument, purchase, purchase.terms, security_id)
     else:
@@ -145,7 +145,7 @@ async def _issue_stock(unit: UnitOfWork, instrument: Instrument, purchase: Purch
     issue = IssueStock(
         issuer_id=issued.issuer_id,
         security_id=security_id,
-        holder_id=issued.holder_id,
+        holder_id=instrument.holder_id,
         class_id=purchase.terms.class_id,
         shares=purchase.shares,
         price_usd_per_share=round_places(purchase.price_usd, SHARE_PRICE_PLACES, "half_even"),
@@ -166,7 +166,7 @@ async def _issue_warrant(
     issue = IssueWarrant(
         issuer_id=issued.issuer_id,
         warrant_id=warrant_id,
-        holder_id=issued.holder_id,
+        holder_id=instrument.holder_id,
         class_id=terms.class_id,
         shares=purchase.shares,
         exercise_price_usd=round_places(price, SHARE_PRICE_PLACES, "half_even"),

@@ -13,6 +13,7 @@ from events.instrument import (
     InstrumentMfnElected,
     InstrumentPrincipalReversed,
     InstrumentRepaid,
+    InstrumentTransferred,
 )
 from events.issuer import IssuerLiquidityDeclared, IssuerProRataAnswered
 from events.proposal import ProposalMade
@@ -168,7 +169,7 @@ async def _find_given(unit: UnitOfWork, event: Event, party_id: str) -> Decimal 
     """Return the USD that a party gives up by an event, 0 if nothing; None if the value is not known."""
     if isinstance(event, InstrumentPrincipalReversed | InstrumentAmended | InstrumentMfnElected):
         instrument = await unit.read_before(INSTRUMENT, event.instrument_id)
-        if instrument is None or instrument.issued.holder_id != party_id:
+        if instrument is None or instrument.holder_id != party_id:
             return ZERO
         if isinstance(event, InstrumentMfnElected) and not gives_up(event.terms, instrument, unit.context.at):
             return ZERO
@@ -193,7 +194,9 @@ async def _find_given(unit: UnitOfWork, event: Event, party_id: str) -> Decimal 
 
 async def _find_answered(unit: UnitOfWork, event: Event, party_id: str) -> Decimal:
     """Return the USD that the company and holders without a key lose by its event; 0 for any other party."""
-    amended = await unit.read_before(INSTRUMENT, event.instrument_id) if isinstance(event, InstrumentAmended) else None
+    amended = None
+    if isinstance(event, InstrumentAmended | InstrumentTransferred):
+        amended = await unit.read_before(INSTRUMENT, event.instrument_id)
     issuer_id = getattr(event, "issuer_id", None) if amended is None else amended.issued.issuer_id
     if issuer_id is None or rename_id("pty", issuer_id) != party_id:
         return ZERO
@@ -202,6 +205,8 @@ async def _find_answered(unit: UnitOfWork, event: Event, party_id: str) -> Decim
         return ZERO
     away = await list_unregistered(unit, [issuer])
     absent = {each for each in list_holders(issuer) if each in away or each == party_id or not is_id(each, "pty")}
+    if amended is not None and isinstance(event, InstrumentTransferred):
+        return amended.outstanding_usd + amended.open_usd
     if amended is not None and isinstance(event, InstrumentAmended):
         whole = amended.outstanding_usd + amended.open_usd
         before = structs.replace(issuer.instruments[event.instrument_id], commitment_usd=whole)

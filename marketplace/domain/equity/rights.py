@@ -32,6 +32,7 @@ from events.instrument import (
     InstrumentMfnNoticed,
     InstrumentPrincipalReversed,
     InstrumentRepaid,
+    InstrumentTransferred,
 )
 from events.issuer import (
     IssuerAuthorisedSharesAdjusted,
@@ -682,7 +683,7 @@ def _exercise_option(event: IssuerOptionExercised, setting: Setting) -> Asked:
     return Asked((event.holder_id,), company=not votes or strays, vote=votes and strays, gain=(event.holder_id,))
 
 
-def _transfer_option(event: IssuerOptionTransferred, setting: Setting) -> Asked:
+def _join(event: IssuerOptionTransferred | InstrumentTransferred, setting: Setting) -> Asked:
     votes = _is_party(event.holder_id_after, setting)
     return Asked((event.holder_id_after,), company=True, vote=votes, gain=(event.holder_id_after,))
 
@@ -1037,7 +1038,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "company",
         "the receiver; vote",
         _NONE,
-        _transfer_option,
+        _join,
     ),
     IssuerOptionCancelled: Right(
         "option_cancellation",
@@ -1227,6 +1228,14 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         _amend,
         f"{_SOLD}. {_REFUSED_ALONE}",
     ),
+    InstrumentTransferred: Right(
+        "instrument_transfer",
+        "a SAFE or note of a holder without a key passes to the party that it is",
+        "company",
+        "the receiver; vote",
+        _NONE,
+        _join,
+    ),
     IssuerLiquidityDeclared: Right(
         "sale",
         "the company is sold",
@@ -1266,7 +1275,7 @@ CONSEQUENCES: Final = (
 """Events that follow from recorded facts and need no agreement of their own."""
 
 
-_PASSED_ON: Final = (IssuerStockOffered, IssuerStockTransferred, IssuerWarrantTransferred)
+_PASSED_ON: Final = (IssuerStockOffered, IssuerStockTransferred, IssuerWarrantTransferred, InstrumentTransferred)
 """What registers a party here, to which a holder passes something on, as a stakeholder."""
 _OWN: Final = (OfferStock, TransferStock, RepurchaseStock, ConvertStock)
 """What a holder may propose with its own stock."""

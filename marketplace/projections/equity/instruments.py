@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 from sqlalchemy import Boolean, Column, Date, Index, Select, func, or_, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import instrument as instrument_events
@@ -219,6 +220,13 @@ def _amended(changes: WriteBatch, fact: RecordedEvent, event: instrument_events.
             changes.update(instruments, event.instrument_id, **_NOT_DUE)
 
 
+def _transferred(changes: WriteBatch, fact: RecordedEvent, event: instrument_events.InstrumentTransferred) -> None:
+    """Show the new holder, whose the principal is from this movement on."""
+    changes.update(instruments, event.instrument_id, holder_id=event.holder_id_after)
+    names = (event.issuer_id, event.holder_id_after, "transferred", None, None, None)
+    changes.append(principal, fact.sequence, fact.id, *names, _ZERO, _ZERO, fact.time)
+
+
 def _matured(changes: WriteBatch, _: RecordedEvent, event: instrument_events.InstrumentMatured) -> None:
     changes.update(instruments, event.instrument_id, matured_on=event.matures_on, due_usd=event.amount_usd)
 
@@ -287,6 +295,7 @@ PROJECTION: Final = Projection(
         instrument_events.InstrumentLapsed: _lapsed,
         instrument_events.InstrumentCommitmentReduced: _commitment_reduced,
         instrument_events.InstrumentAmended: _amended,
+        instrument_events.InstrumentTransferred: _transferred,
         instrument_events.InstrumentConverted: _converted,
         instrument_events.InstrumentCancelled: _cancelled,
         instrument_events.InstrumentMatured: _matured,
@@ -372,13 +381,21 @@ async def list_principal(
     after: str = "",
     limit: int = 1_000,
 ) -> list[PrincipalView]:
-    """Return the unconverted principal, of all or of one holder, by instrument id above `after`, now or as of `at`."""
-    key = (principal.c.instrument_id, principal.c.holder_id)
+    """Return the unconverted principal, of all or of one holder, by instrument id above `after`, now or as of `at`.
+
+    The last movement states whose it is.
+    """
+    key = principal.c.instrument_id
     total = func.sum(principal.c.amount_usd)
+    holder = func.array_agg(aggregate_order_by(principal.c.holder_id, principal.c.sequence.desc()))[1]
     query: Select[Any] = select(
-        *key, total.label("principal_usd"), func.max(principal.c.sequence).label("last_sequence")
+        key,
+        holder.label("holder_id"),
+        total.label("principal_usd"),
+        func.max(principal.c.sequence).label("last_sequence"),
     )
     query = query.where(principal.c.issuer_id == issuer_id, principal.c.instrument_id > after)
     query = query.where(until(at, principal.c.sequence, principal.c.occurred_at))
-    query = narrow(query, ((principal.c.holder_id, holder_id),)).group_by(*key).having(total != 0).order_by(*key)
+    query = query.group_by(key).having(total != 0).order_by(key)
+    query = query if holder_id is None else query.having(holder == holder_id)
     return await load_all(connection, page(query, limit), PrincipalView)

@@ -186,6 +186,8 @@ def _fold_instrument(changes: WriteBatch, fact: RecordedEvent) -> None:
         status, delta, drawn = _read_change(event)
         principal, undrawn = before["principal_usd"] + delta, before["undrawn_usd"] - drawn
         after = {**before, "status": status or before["status"], "principal_usd": principal, "undrawn_usd": undrawn}
+        if isinstance(event, instrument.InstrumentTransferred):
+            after["holder_id"] = event.holder_id_after
     changes.put(event_instruments, **after)
     issuer_id, name = after["issuer_id"], f"instrument/{fact.id}"
     row = changes.find(event_holders, issuer_id) or _NOTHING

@@ -33,6 +33,7 @@ from events import (
     bond,
     clock,
     grant,
+    instrument,
     issuer,
     log,
     lot,
@@ -142,7 +143,9 @@ FOUNDING: Final = frozenset(
     for aggregate in AGGREGATES
     if aggregate not in {"usage", "statement", "register"}
     for tag in list_tags(aggregate)[:1]
-) | tags_of(grant.GrantTransferred, statement.StatementIssued, statement.StatementCredited)
+) | tags_of(
+    grant.GrantTransferred, instrument.InstrumentTransferred, statement.StatementIssued, statement.StatementCredited
+)
 """Events whose named parties become members of an aggregate: the first event of each aggregate.
 
 A transfer of a grant makes its new user a member of the grant and its usage, not of its statements. Usage and

@@ -119,7 +119,7 @@ class MovementView(msgspec.Struct, frozen=True, kw_only=True):
     """One movement of principal.
 
     Attributes:
-        kind: ``accrued``, ``reversed``, ``converted`` or ``repaid``.
+        kind: ``accrued``, ``reversed``, ``converted``, ``repaid`` or ``transferred``.
         amount_usd: The signed change of the outstanding principal.
         settled_usd: Of a reversal, minus the principal that had become shares or money already; else 0.
     """

@@ -1,8 +1,10 @@
 """An issuer goes out as a package and comes in as another one: in one append, at its own times, and only once."""
 
+from decimal import Decimal
+
 import pytest
 
-from marketplace.application.equity import packages
+from marketplace.application.equity import consents, instruments, issuers, packages
 from marketplace.captable.history import History
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
@@ -13,7 +15,9 @@ from marketplace.execution.history import Histories, load_history
 from marketplace.log.memory import MemoryLog
 from marketplace.ocf.package import render_package
 from tests.application.equity.test_equity import act, deliver_all, found, invest
-from tests.support.market.auditing import CapTableConsents, find_faults
+from tests.ocf.foreign import SAFE, STOCK, pack
+from tests.support.market.agreeing import agree_all
+from tests.support.market.auditing import CapTableConsents, CountedVotes, find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 
@@ -98,6 +102,39 @@ async def test_nobody_votes_for_a_holder_that_is_no_party_here(market):
     assert (await elsewhere.state("issuer", issuer_id)).shares_reserved == 2_000_000
     await check_log(elsewhere.log)
     assert await find_faults(CapTableConsents, elsewhere.log) == []
+
+
+async def test_a_safe_of_a_holder_without_a_key_passes_to_the_party_that_it_is(market):
+    """An imported SAFE stayed with a holder that could not vote with it, and was not paid here in a sale."""
+    heir, cat = await market.party("Heir", "startup", usd=900_000), await market.party("Cat", "fund")
+    issuer_id, context = rename_id("iss", heir), market.context(heir)
+    files = pack((STOCK, SAFE), plans=())
+    await packages.import_issuer(market.handler, context, party_id=heir, files=files, source="package.zip")
+    ((instrument_id, signed),) = (await market.state("issuer", issuer_id)).instruments.items()
+    sides = {"holder_id": signed.holder_id, "holder_id_after": cat}
+    with pytest.raises(Refusal) as caught:
+        await instruments.transfer_instrument(market.handler, market.context(cat), instrument_id, **sides)
+    assert caught.value.code == "instrument_unknown"
+    context = market.context(heir)
+    await instruments.transfer_instrument(market.handler, context, instrument_id, **sides)
+    made = (await market.state("proposal", await consents.find_proposal(market.handler, context))).made
+    assert {each.electorate for each in made.consents} == {f"holder/{cat}"}
+    await agree_all(market, context)
+    assert (await market.state("instrument", instrument_id)).holder_id == cat
+    context = market.context(heir)
+    sale = {"proceeds_usd": Decimal(900_000), "safe_seniority": 1}
+    await issuers.declare_liquidity(market.handler, context, issuer_id, **sale)
+    proposal_id = await consents.find_proposal(market.handler, context)
+    asked = {each.electorate: each for each in (await market.state("proposal", proposal_id)).made.consents}
+    assert [voter.party_id for voter in asked["instruments"].voters] == [cat]
+    await agree_all(market, context)
+    declared = (await market.state("issuer", issuer_id)).find_sale().declared
+    assert instrument_id in {each.security for each in declared.waterfall.payouts if each.holder_id == cat}
+    await check_log(market.log)
+    for part in (CapTableConsents, CountedVotes):
+        assert await find_faults(part, market.log) == []
+    silent = await find_faults(CountedVotes, market.log, drop="proposal.agreed.v1")
+    assert silent
 
 
 async def test_a_package_with_problems_writes_nothing(market):

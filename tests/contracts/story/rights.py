@@ -3,10 +3,17 @@
 from datetime import date
 from decimal import Decimal
 
-from events.instrument import InstrumentIssued, InstrumentMfnElected, InstrumentMfnNoticed
+from events.instrument import (
+    InstrumentIssued,
+    InstrumentMfnElected,
+    InstrumentMfnNoticed,
+    InstrumentPrincipalAccrued,
+    InstrumentTransferred,
+)
 from events.issuer import (
     IssuerAuthorisedSharesAdjusted,
     IssuerConversionPriceAdjusted,
+    IssuerExposureRecorded,
     IssuerFirstRefusalExercised,
     IssuerFirstRefusalWaived,
     IssuerInstrumentSigned,
@@ -27,6 +34,7 @@ from events.issuer import (
     IssuerWarrantIssued,
     IssuerWarrantVested,
 )
+from events.issuer_dilution import Exposure
 from events.types import Event, SafeTerms
 from events.vesting import DateMilestone, PriceMilestone, VestingSchedule, WarrantTranche
 from tests.contracts.story.bought import tell_bought_warrant
@@ -137,14 +145,30 @@ def _tell_options(teller: Teller) -> None:
     )
 
 
+_ENGINEERS_SAFE = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal("9000000.00"))
+
+
 def tell_option_transfer(teller: Teller) -> None:
-    """Another engineer, who had no key, registers as a party; its option passes to it."""
+    """Another engineer, who had no key, registers as a party; its option and its SAFE pass to it."""
     option = {**_OF, "option_id": name("opt", "of another engineer"), "holder_id": _ENGINEER, "shares": 500}
     teller.tell(
         "2031-12-30T16:00",
         QUILLWORK,
         IssuerOptionGranted(**option, exercise_price_usd=Decimal("0.20")),
         IssuerOptionTransferred(**option, transfer_id=name("trf", "the option"), holder_id_after=TIDEWATER),
+    )
+    safe = {**_OF, "instrument_id": name("ins", "of another engineer"), "holder_id": _ENGINEER}
+    signed = {"terms": _ENGINEERS_SAFE, "commitment_usd": Decimal("10000.00")}
+    exposures = (Exposure(terms=_ENGINEERS_SAFE, amount_usd=Decimal("10000.00")),)
+    paid = {"tranche_id": name("trn", "of another engineer"), "statement_id": None, "terms_version": 1}
+    teller.tell(
+        "2031-12-30T17:00",
+        QUILLWORK,
+        InstrumentIssued(**safe, **signed, funding="paid_at_once"),
+        InstrumentPrincipalAccrued(**safe, **paid, principal_usd=Decimal("10000.00"), interest_from=date(2031, 12, 30)),
+        IssuerInstrumentSigned(**safe, **signed),
+        InstrumentTransferred(**safe, holder_id_after=TIDEWATER, principal_usd=Decimal("10000.00")),
+        IssuerExposureRecorded(**_OF, subject_id=safe["instrument_id"], exposures=exposures, holder_id=TIDEWATER),
     )
 
 

@@ -7,6 +7,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from events.financing import ConvertingInstrument
 from events.instrument import (
@@ -20,6 +21,7 @@ from events.instrument import (
     InstrumentRepaid,
     InstrumentResumed,
     InstrumentSuspended,
+    InstrumentTransferred,
 )
 from events.types import SafeTerms, StockTerms, WarrantTerms
 from marketplace.core.errors import Refusal
@@ -35,6 +37,7 @@ from marketplace.domain.equity.instrument.commands import (
     ResumeInstrument,
     ReversePrincipal,
     SuspendInstrument,
+    TransferInstrument,
 )
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from tests.domain.build import draw
@@ -251,6 +254,23 @@ MEMBERS = {"conversion_timing": "post_money", "service_consequence": "credit"}
 WHOLE = SafeTerms(**MEMBERS, discount=Decimal(1))
 TINY_CAP = SafeTerms(**MEMBERS, valuation_cap_usd=Decimal(1000))
 DRAWN = [ISSUED, accrued(1, 400)]
+KEYLESS = make_id("stk", 1)
+OF_KEYLESS = [replace(PAID_AT_ONCE, holder_id=KEYLESS)]
+PASSED_ON = InstrumentTransferred(**{**OF_INS, "holder_id": KEYLESS}, holder_id_after=FUND, principal_usd=Decimal(0))
+
+
+def pass_on(**sides):
+    return TransferInstrument(**{"instrument_id": INS, "holder_id": KEYLESS, "holder_id_after": FUND, **sides})
+
+
+def test_an_instrument_of_a_holder_without_a_key_passes_to_the_party_that_it_is():
+    """It stayed with a holder that could neither vote with it nor be paid here."""
+    Given(INSTRUMENT, *OF_KEYLESS).when(pass_on()).then(PASSED_ON)
+    Given(INSTRUMENT, *OF_KEYLESS, PASSED_ON).when(pass_on()).then()
+    (event,) = INSTRUMENT.decide(accrue(1, 9, statement_id=None), INSTRUMENT.fold([*OF_KEYLESS, PASSED_ON]))
+    assert event.holder_id == FUND
+
+
 REFUSED = {
     "issue": [
         ("instrument_exists", [ISSUED], issue(commitment_usd=Decimal(2000))),
@@ -297,6 +317,13 @@ REFUSED = {
         ("discount_whole", [ISSUED, CANCELLED], amend(WHOLE)),
         ("cap_below_commitment", [ISSUED, CANCELLED], amend(TINY_CAP)),
         ("instrument_cancelled", [ISSUED, CANCELLED], amend(CAP_12M)),
+    ],
+    "transfer": [
+        ("instrument_not_held", OF_KEYLESS, pass_on(holder_id=make_id("stk", 2))),
+        ("transfer_excluded", DRAWN, pass_on(holder_id=FUND)),
+        ("transfer_excluded", OF_KEYLESS, pass_on(holder_id_after=make_id("stk", 2))),
+        ("transfer_excluded", [*OF_KEYLESS, CANCELLED], pass_on()),
+        ("instrument_not_held", [*OF_KEYLESS, PASSED_ON], pass_on(holder_id_after=make_id("pty", 7))),
     ],
     "convert": [
         ("conversion_exists", [*DRAWN, converted(400)], convert(0)),

@@ -14,6 +14,7 @@ from events.instrument import (
     InstrumentMfnNoticed,
     InstrumentPrincipalReversed,
     InstrumentRepaid,
+    InstrumentTransferred,
 )
 from events.issuer import IssuerEvent
 from events.issuer_dilution import CountedInstrument, Exposure
@@ -131,7 +132,13 @@ VALUED = events.IssuerValuationRecorded(
 
 def test_every_event_of_an_issuer_has_a_right_or_is_of_the_companys_own_book():
     types = set(get_args(IssuerEvent))
-    of_instruments = {InstrumentAmended, InstrumentMfnNoticed, InstrumentPrincipalReversed, InstrumentRepaid}
+    of_instruments = {
+        InstrumentAmended,
+        InstrumentMfnNoticed,
+        InstrumentPrincipalReversed,
+        InstrumentRepaid,
+        InstrumentTransferred,
+    }
     assert types | of_instruments == set(RIGHTS) | OWN_BOOK | set(CONSEQUENCES)
     assert not set(RIGHTS) & (OWN_BOOK | set(CONSEQUENCES))
     assert len({right.name for right in list_rights()}) == len(list_rights())

@@ -30,7 +30,7 @@ from tests.projections import market
 from tests.projections.conftest import fill, project
 from tests.projections.market import CASH, FUND, FUNDS, PAID, PROVIDER, STARTUP, STRANGER
 from tests.projections.story import Story, make_id, usd
-from tests.projections.tales import begin, tell_everything
+from tests.projections.tales import TAKER, begin, tell_everything
 
 
 class Subjects(dict[str, Subject]):
@@ -86,7 +86,7 @@ def test_a_finished_grant_has_nothing_committed_or_waiting():
     assert sums[f"{first}/accepted"] == market.GPU_SECONDS
     assert sums[f"{make_id('ins', 1)}/converted"] == usd("360.00")
     assert sums[f"{make_id('ins', 1)}/due"] == -sums[f"{make_id('ins', 1)}/owed"] == usd("0.60")
-    assert sums[f"{make_id('ins', 9)}/repaid"] == usd("192.00")
+    assert sums[f"{make_id('ins', 9)}/{TAKER}/repaid"] == usd("192.00")
     assert sums[f"{make_id('ins', 10)}/undrawn"] == sums[f"{make_id('ins', 10)}/promised"] == 0
 
 

@@ -28,7 +28,7 @@ from tests.projections.conftest import fill, project
 from tests.projections.market import DRAW, FUND, ISSUER, PROVIDER, SAFE, STARTUP, STRANGER
 from tests.projections.rights import BOUND, HEIR, WARRANTED
 from tests.projections.story import DAY, Story, make_id, usd
-from tests.projections.tales import tell_everything
+from tests.projections.tales import TAKER, tell_everything
 
 
 async def _project(engine: AsyncEngine, log: MemoryLog) -> Story:
@@ -191,6 +191,7 @@ async def test_principal_at_any_point_is_what_accrued_and_is_not_converted(engin
     converted = next(r for r in story.recorded if r.envelope.type == "marketplace.instrument.converted.v1")
     async with engine.connect() as connection:
         before = await instruments.list_principal(connection, ISSUER, at=converted.sequence - 1)
+        heirs = await instruments.list_principal(connection, ISSUER, holder_id=TAKER, at=converted.sequence - 1)
         after = await instruments.list_principal(connection, ISSUER, at=converted.sequence)
         first = await instruments.find_instrument(connection, make_id("ins", 1))
         paid = await instruments.find_instrument(connection, make_id("ins", 9))
@@ -217,7 +218,14 @@ async def test_principal_at_any_point_is_what_accrued_and_is_not_converted(engin
     )  # 24.00 was clawed back, and may accrue again
     assert (first.converted_usd, first.debt_usd) == (usd("360.00"), usd("0.60"))
     kinds = [(row.kind, row.amount_usd) for row in movements]
-    assert kinds == [("accrued", usd("250.50")), ("reversed", usd("-58.50")), ("repaid", usd("-192"))]
+    assert kinds == [
+        ("accrued", usd("250.50")),
+        ("reversed", usd("-58.50")),
+        ("transferred", usd("0")),
+        ("repaid", usd("-192")),
+    ]
+    assert [row.holder_id for row in before] == [FUND, FUND, TAKER]
+    assert [row.instrument_id for row in heirs] == [make_id("ins", 9)]
     assert len(mine) == 5
     assert none == []
 

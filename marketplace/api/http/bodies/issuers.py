@@ -291,7 +291,7 @@ class ExerciseWarrantBody(Body, frozen=True, kw_only=True):
 
 
 class TransferRightBody(Body, frozen=True, kw_only=True):
-    """A warrant or an option to transfer.
+    """A right to transfer.
 
     Attributes:
         holder_id: Who holds it.

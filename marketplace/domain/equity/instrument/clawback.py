@@ -107,7 +107,7 @@ def _build(command: ReversePrincipal, state: Instrument, tranche: Tranche) -> In
         instrument_id=command.instrument_id,
         tranche_id=command.tranche_id,
         issuer_id=state.issued.issuer_id,
-        holder_id=state.issued.holder_id,
+        holder_id=state.holder_id,
         principal_usd=command.principal_usd,
         reason=command.reason,
         became="shares" if tranche.converted_usd else "money" if tranche.repaid_usd else "outstanding",
@@ -179,7 +179,7 @@ def pay_debt(command: PayDebt, state: Instrument) -> Sequence[InstrumentEvent]:
         InstrumentDebtPaid(
             instrument_id=command.instrument_id,
             issuer_id=state.issued.issuer_id,
-            holder_id=state.issued.holder_id,
+            holder_id=state.holder_id,
             cause=command.cause,
             amount_usd=command.amount_usd,
         )

@@ -194,6 +194,20 @@ class ImportInstrument(msgspec.Struct, frozen=True, kw_only=True):
     acts: tuple[InstrumentEvent, ...]
 
 
+class TransferInstrument(msgspec.Struct, frozen=True, kw_only=True):
+    """Transfer a whole instrument from a holder without a key to the party that it is.
+
+    Attributes:
+        instrument_id: The instrument.
+        holder_id: Who holds it.
+        holder_id_after: Who gets it.
+    """
+
+    instrument_id: str
+    holder_id: str
+    holder_id_after: str
+
+
 class RepayNote(msgspec.Struct, frozen=True, kw_only=True):
     """Repay a note with interest until `on_day` or its maturity, if earlier, rounded up to a cent. It ends the draw.
 
@@ -245,6 +259,7 @@ InstrumentCommand = (
     | LapseInstrument
     | ReduceCommitment
     | AmendInstrument
+    | TransferInstrument
     | ConvertInstrument
     | CancelInstrument
     | RepayInstrument

@@ -21,13 +21,13 @@ and the position of its run, a reversal by its tranche and reason. A repeat of e
 Refusals in order, of each command: instrument_unknown · instrument_exists · refusals of `marketplace.core.money` ·
 conversion_empty · conversion_coarse · missing_convention · discount_whole · cap_below_commitment ·
 consequence_missing · grant_missing · grant_unexpected · draw_missing · draw_unexpected · time_naive · span_empty ·
-tranche_exists · statement_accrued ·
-conversion_exists · repayment_exists · instrument_suspended, _lapsed, _cancelled or _repaid · statement_missing ·
-statement_unexpected · payment_made · note_matured · commitment_exceeded · tranche_unknown · reversal_exists ·
-tranche_exceeded · issuer_ended · reduction_late · missing_convention · reduction_exists · reduction_above_undrawn ·
-payment_exists · debt_exceeded · principal_accrued · nothing_to_convert · principal_stale · shares_missing · not_a_note
-· note_runs · nothing_to_repay · terms_kind_differs · notice_exists · notice_unknown · not_most_favoured · election_made
-· window_over · window_short · window_long.
+tranche_exists · statement_accrued · conversion_exists · repayment_exists · instrument_suspended, _lapsed, _cancelled
+or _repaid · statement_missing · statement_unexpected · payment_made · note_matured · commitment_exceeded ·
+tranche_unknown · reversal_exists · tranche_exceeded · issuer_ended · reduction_late · missing_convention ·
+reduction_exists · reduction_above_undrawn · payment_exists · debt_exceeded · principal_accrued · nothing_to_convert ·
+principal_stale · shares_missing · not_a_note · note_runs · nothing_to_repay · terms_kind_differs ·
+instrument_not_held · transfer_excluded · notice_exists · notice_unknown · not_most_favoured · election_made ·
+window_over · window_short · window_long.
 An import refuses instrument_differs · refusals of the command of each event · act_repeated.
 """
 
@@ -46,6 +46,7 @@ from events.instrument import (
     InstrumentLapsed,
     InstrumentResumed,
     InstrumentSuspended,
+    InstrumentTransferred,
 )
 from events.types import PricedTerms, PrincipalTerms, SafeTerms
 from marketplace.core.decider import Decider
@@ -73,6 +74,7 @@ from marketplace.domain.equity.instrument.commands import (
     ResumeInstrument,
     ReversePrincipal,
     SuspendInstrument,
+    TransferInstrument,
 )
 from marketplace.domain.equity.instrument.mfn import elect_mfn, notice_mfn, refuse_decided
 from marketplace.domain.equity.instrument.notes import mature_note, repay_note
@@ -81,6 +83,7 @@ from marketplace.domain.equity.instrument.state import Instrument, InstrumentSta
 from marketplace.domain.equity.instrument.takeover import import_instrument
 from marketplace.domain.equity.instrument.terms import require_consequence, require_instrument
 from marketplace.domain.equity.whole_shares import takes_much
+from marketplace.domain.party import is_joining
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
 
@@ -186,6 +189,34 @@ def _amend(command: AmendInstrument, state: Instrument) -> Sequence[InstrumentEv
     ]
 
 
+def _transfer(command: TransferInstrument, state: Instrument) -> Sequence[InstrumentEvent]:
+    """Return the transfer to the party that the holder is; nothing if it is recorded."""
+    event = InstrumentTransferred(
+        instrument_id=command.instrument_id,
+        issuer_id=state.issued.issuer_id,
+        holder_id=command.holder_id,
+        holder_id_after=command.holder_id_after,
+        principal_usd=state.outstanding_usd if state.transferred is None else state.transferred.principal_usd,
+    )
+    if state.transferred == event:
+        return []
+    if command.holder_id != state.holder_id:
+        raise Refusal(
+            "instrument_not_held",
+            f"instrument {command.instrument_id} is held by {state.holder_id}, not by {command.holder_id}",
+            pointer="/holder_id",
+        )
+    is_live = state.outstanding_usd > ZERO or state.open_usd > ZERO
+    if not is_live or not is_joining(command.holder_id, command.holder_id_after):
+        raise Refusal(
+            "transfer_excluded",
+            f"instrument {command.instrument_id} stays with its holder: only outstanding principal of a holder without"
+            " a key passes, to the party that this holder is",
+            pointer="/holder_id_after",
+        )
+    return [event]
+
+
 def _cancel(command: CancelInstrument, state: Instrument) -> Sequence[InstrumentEvent]:
     require_aware(command.at, "/at")
     if state.status == "cancelled":
@@ -223,7 +254,7 @@ def _steer_draw(
                 InstrumentLapsed(
                     instrument_id=command.instrument_id,
                     issuer_id=state.issued.issuer_id,
-                    holder_id=state.issued.holder_id,
+                    holder_id=state.holder_id,
                     undrawn_usd=state.undrawn_usd,
                     reason=reason,
                 )
@@ -236,6 +267,7 @@ _DECIDE: Final[dict[type[InstrumentCommand], Callable[[Any, Instrument], Sequenc
     ReduceCommitment: reduce,
     PayDebt: pay_debt,
     AmendInstrument: _amend,
+    TransferInstrument: _transfer,
     ConvertInstrument: convert,
     RepayInstrument: repay,
     RepayNote: repay_note,

@@ -35,7 +35,7 @@ def repay_note(command: RepayNote, state: Instrument) -> Sequence[InstrumentEven
         InstrumentRepaid(
             instrument_id=command.instrument_id,
             issuer_id=state.issued.issuer_id,
-            holder_id=state.issued.holder_id,
+            holder_id=state.holder_id,
             cause=command.cause,
             principal_usd=state.outstanding_usd,
             amount_usd=ceil_cents(owed),
@@ -84,7 +84,7 @@ def mature_note(command: MatureNote, state: Instrument) -> Sequence[InstrumentEv
         InstrumentMatured(
             instrument_id=command.instrument_id,
             issuer_id=state.issued.issuer_id,
-            holder_id=state.issued.holder_id,
+            holder_id=state.holder_id,
             matures_on=max(terms.matures_on for _, terms in due),
             principal_usd=sum((run.principal_usd for run, _ in due), ZERO),
             amount_exact=render_ratio(amount),

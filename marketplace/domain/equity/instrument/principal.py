@@ -54,7 +54,7 @@ def accrue(command: AccruePrincipal, state: Instrument) -> Sequence[InstrumentEv
             instrument_id=command.instrument_id,
             tranche_id=command.tranche_id,
             issuer_id=state.issued.issuer_id,
-            holder_id=state.issued.holder_id,
+            holder_id=state.holder_id,
             principal_usd=command.principal_usd,
             statement_id=command.statement_id,
             terms_version=len(state.versions),
@@ -131,7 +131,7 @@ def reduce(command: ReduceCommitment, state: Instrument) -> Sequence[InstrumentE
         InstrumentCommitmentReduced(
             instrument_id=command.instrument_id,
             issuer_id=state.issued.issuer_id,
-            holder_id=state.issued.holder_id,
+            holder_id=state.holder_id,
             amount_usd=command.amount_usd,
             cause=command.cause,
         )
@@ -143,7 +143,7 @@ def convert(command: ConvertInstrument, state: Instrument) -> Sequence[Instrumen
     event = InstrumentConverted(
         instrument_id=command.instrument_id,
         issuer_id=state.issued.issuer_id,
-        holder_id=state.issued.holder_id,
+        holder_id=state.holder_id,
         cause=command.cause,
         principal_usd=command.principal_usd,
         amount_exact=render_ratio(command.amount_exact),
@@ -213,7 +213,7 @@ def repay(command: RepayInstrument, state: Instrument) -> Sequence[InstrumentEve
         InstrumentRepaid(
             instrument_id=command.instrument_id,
             issuer_id=state.issued.issuer_id,
-            holder_id=state.issued.holder_id,
+            holder_id=state.holder_id,
             cause=command.cause,
             principal_usd=state.outstanding_usd,
             amount_usd=command.amount_usd,

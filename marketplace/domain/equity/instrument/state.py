@@ -28,6 +28,7 @@ from events.instrument import (
     InstrumentRepaid,
     InstrumentResumed,
     InstrumentSuspended,
+    InstrumentTransferred,
     TakenShares,
 )
 from events.issuer_dilution import Exposure
@@ -128,6 +129,7 @@ class Instrument:
         takings: What was clawed back of conversions, by their position in `conversions`.
         debts_paid: What the holder paid of its debt, by payment.
         matured: Maturity dates on which part of a note fell due.
+        transferred: How it passed to the party that its first holder is; None: it did not.
     """
 
     issued: InstrumentIssued
@@ -143,6 +145,12 @@ class Instrument:
     takings: Mapping[int, ClawedBack] = field(default_factory=dict)
     debts_paid: Mapping[str, Decimal] = field(default_factory=dict)
     matured: frozenset[date] = frozenset()
+    transferred: InstrumentTransferred | None = None
+
+    @property
+    def holder_id(self) -> str:
+        """Who holds it."""
+        return self.issued.holder_id if self.transferred is None else self.transferred.holder_id_after
 
     @property
     def debt_usd(self) -> Decimal:
@@ -217,7 +225,7 @@ class Instrument:
         return tuple(
             ConvertingInstrument(
                 instrument_id=self.issued.instrument_id,
-                holder_id=self.issued.holder_id,
+                holder_id=self.holder_id,
                 principal_usd=run.principal_usd,
                 terms=run.terms,
                 mfn_election=self._find_election(run.terms, at),
@@ -363,9 +371,12 @@ def _evolve_principal(
     | InstrumentMatured
     | InstrumentDebtPaid
     | InstrumentConverted
-    | InstrumentRepaid,
+    | InstrumentRepaid
+    | InstrumentTransferred,
 ) -> Instrument:
     match event:
+        case InstrumentTransferred():
+            return replace(state, transferred=event)
         case InstrumentPrincipalAccrued():
             born = Tranche(
                 event.tranche_id,

@@ -25,6 +25,7 @@ from events.instrument import (
     InstrumentRepaid,
     InstrumentResumed,
     InstrumentSuspended,
+    InstrumentTransferred,
     TakenShares,
 )
 from marketplace.core.errors import Refusal
@@ -47,6 +48,7 @@ from marketplace.domain.equity.instrument.commands import (
     ResumeInstrument,
     ReversePrincipal,
     SuspendInstrument,
+    TransferInstrument,
 )
 from marketplace.domain.equity.instrument.state import Instrument, InstrumentState, evolve, find_maturity, find_split
 from marketplace.domain.refusals import refuse_exists, require_same
@@ -61,6 +63,7 @@ COMMANDS: Final[dict[type[InstrumentEvent], type[Any]]] = {
     InstrumentLapsed: LapseInstrument,
     InstrumentCommitmentReduced: ReduceCommitment,
     InstrumentAmended: AmendInstrument,
+    InstrumentTransferred: TransferInstrument,
     InstrumentMfnNoticed: NoticeMfn,
     InstrumentMfnElected: ElectMfn,
     InstrumentConverted: ConvertInstrument,

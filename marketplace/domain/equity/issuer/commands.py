@@ -99,6 +99,7 @@ class RecordExposure(msgspec.Struct, frozen=True, kw_only=True):
         split_ratio: The issuer's split factor when an order agreed a price per share; None: now.
         binds: Whether an auction binds the order by it. Then it is recorded though nothing changes, so that no sale or
             growth that is decided at the same time misses it.
+        holder_id: Who holds the instrument; None for an order.
     """
 
     issuer_id: str
@@ -109,6 +110,7 @@ class RecordExposure(msgspec.Struct, frozen=True, kw_only=True):
     outweighed: frozenset[str] = frozenset()
     split_ratio: str | None = None
     binds: bool = False
+    holder_id: str | None = None
 
 
 class OpenFinancing(msgspec.Struct, frozen=True, kw_only=True):

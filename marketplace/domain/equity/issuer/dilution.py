@@ -47,7 +47,14 @@ from marketplace.domain.equity.issuer.as_converted import convert_row, convert_s
 from marketplace.domain.equity.issuer.commands import IssuerCommand, LimitDilution, RecordExposure, SignInstrument
 from marketplace.domain.equity.issuer.own_acts import is_own_act
 from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
-from marketplace.domain.equity.issuer.rules import SHARES_MAX, get_class, is_main_class, refuse_missing, require_no_sale
+from marketplace.domain.equity.issuer.rules import (
+    SHARES_MAX,
+    get_class,
+    is_main_class,
+    refuse_missing,
+    require_no_sale,
+    require_stakeholder,
+)
 from marketplace.domain.equity.issuer.state import Issuer, follow_stock, list_holders, list_parties, list_rows
 from marketplace.domain.equity.issuer.stock_commands import IssueStock, SplitStock
 
@@ -127,7 +134,8 @@ def record_exposure(command: RecordExposure, state: Issuer) -> Sequence[IssuerEv
     for each in () if state.is_ended else exposures:
         require_class(state, each.terms)
     refusal = None if command.owed or state.is_ended else _refuse_stack(state, subject_id, exposures)
-    changes = state.exposures.get(subject_id, ()) != exposures
+    passed_to = _find_new_holder(command, state)
+    changes = state.exposures.get(subject_id, ()) != exposures or passed_to is not None
     if subject_id.startswith(_ORDER):
         require_agreed(state, exposures, command.offered_to, command.split_ratio)
         _require_small(state, exposures, command.outweighed)
@@ -138,7 +146,25 @@ def record_exposure(command: RecordExposure, state: Issuer) -> Sequence[IssuerEv
         return []
     if refusal is not None:
         raise refusal
-    return [IssuerExposureRecorded(issuer_id=command.issuer_id, subject_id=subject_id, exposures=exposures)]
+    return [
+        IssuerExposureRecorded(
+            issuer_id=command.issuer_id, subject_id=subject_id, exposures=exposures, holder_id=passed_to
+        )
+    ]
+
+
+def _find_new_holder(command: RecordExposure, state: Issuer) -> str | None:
+    """Return the stakeholder to which an instrument passed; None if its holder is the known one.
+
+    Raises:
+        Refusal: ``sale_declared`` · ``stakeholder_unknown``.
+    """
+    signed = state.instruments.get(command.subject_id)
+    if signed is None or command.holder_id in {None, signed.holder_id}:
+        return None
+    require_no_sale(state)
+    require_stakeholder(state, command.holder_id or "", "/holder_id_after")
+    return command.holder_id
 
 
 def require_agreed(

@@ -467,6 +467,9 @@ def _count_at_signing(state: Issuer, event: IssuerInstrumentSigned) -> dict[tupl
 
 def _record_exposure(state: Issuer, event: IssuerExposureRecorded) -> Issuer:
     after = _set_exposure(state, event.subject_id, event.exposures)
+    if event.holder_id is not None:
+        passed = structs.replace(state.instruments[event.subject_id], holder_id=event.holder_id)
+        after = replace(after, instruments=after.instruments.set(event.subject_id, passed))
     known = [each.terms for each in state.exposures.get(event.subject_id, ())]
     changes = any(each.terms not in known for each in event.exposures)
     return _date_answers(after) if changes and event.subject_id in state.instruments else after

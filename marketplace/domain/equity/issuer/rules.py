@@ -15,7 +15,6 @@ from events.issuer import (
 )
 from events.registry import render_body
 from marketplace.core.errors import Refusal
-from marketplace.core.ids import is_id
 from marketplace.core.instants import render_instant
 from marketplace.core.money import parse_ratio, require_usd
 from marketplace.domain.equity.issuer.state import SENIORITY_MAX, Financing, Issuer, StockClass
@@ -328,11 +327,6 @@ def require_open(financing: Financing) -> None:
     """
     if financing.status != "open":
         raise refuse_status("financing", financing.opened.financing_id, financing.status, "open")
-
-
-def is_joining(holder_id: str, holder_id_after: str) -> bool:
-    """Return whether a right passes from a holder without a key to a party, which it then is."""
-    return is_id(holder_id, "stk") and is_id(holder_id_after, "pty")
 
 
 def require_no_sale(state: Issuer, *, ends_at: datetime | None = None) -> None:

@@ -232,8 +232,8 @@ def require_own_holders(acts: Iterable[Event], company_id: str) -> None:
         raise Refusal(
             "parties_unconfirmed",
             f"the package states what {', '.join(parties[:5])} hold, and these parties have not confirmed it; name them"
-            " as stakeholders with ids of their own (stk_…) and transfer stock and warrants to the parties afterwards,"
-            " which they confirm; or let the platform import it, which options, SAFEs and notes need",
+            " as stakeholders with ids of their own (stk_…), and transfer what they hold to the parties afterwards,"
+            " which they confirm; or let the platform import it",
             pointer="/package_base64",
             parties=parties,
         )

@@ -39,6 +39,7 @@ class Subject:
         closed: Whether the rest has been returned.
         begins_at: The new start of a rescheduled grant; what was metered before it counts for nothing. None: no grant,
             or none that was rescheduled.
+        passed: Whether an instrument passed to the party that its holder is, whose accounts then have the party's id.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Subject:
     unaccepted: Decimal = Decimal(0)
     closed: bool = False
     begins_at: datetime | None = None
+    passed: bool = False
 
     @property
     def delivered(self) -> Decimal:

@@ -128,7 +128,7 @@ def _source(subject: Subject) -> tuple[str, str]:
 
 
 def _own(subject: Subject, kind: str) -> tuple[str, str]:
-    middle = f"/{subject.party_id}" if subject.unit.startswith(GPU_SECONDS) else ""
+    middle = f"/{subject.party_id}" if subject.passed or subject.unit.startswith(GPU_SECONDS) else ""
     return f"{subject.id}{middle}/{kind}", subject.party_id
 
 
@@ -344,6 +344,17 @@ def _undrawn_back(event: Any, subjects: Subjects) -> tuple[Posting, ...]:
     return _move(subject.unit, subject.open, _own(subject, "undrawn"), _source(subject))
 
 
+def _instrument_transferred(event: instrument.InstrumentTransferred, subjects: Subjects) -> tuple[Posting, ...]:
+    before = _get(subjects, event.instrument_id)
+    after = replace(before, party_id=event.holder_id_after, passed=True)
+    subjects.put(after)
+    left = Decimal(0) if before.closed else before.open
+    return (
+        *_move(before.unit, left, _own(before, "undrawn"), _own(after, "undrawn")),
+        *_move(before.unit, event.principal_usd, _own(before, "accrued"), _own(after, "accrued")),
+    )
+
+
 def _converted(event: instrument.InstrumentConverted, subjects: Subjects) -> tuple[Posting, ...]:
     subject = _get(subjects, event.instrument_id)
     return _move(subject.unit, event.principal_usd, _own(subject, "accrued"), _own(subject, "converted"))
@@ -389,6 +400,7 @@ RULES: Final[Mapping[type[Event], Rule]] = {
     instrument.InstrumentDebtPaid: _debt_paid,
     instrument.InstrumentLapsed: _undrawn_back,
     instrument.InstrumentCancelled: _undrawn_back,
+    instrument.InstrumentTransferred: _instrument_transferred,
     instrument.InstrumentConverted: _converted,
     instrument.InstrumentRepaid: _repaid,
 }

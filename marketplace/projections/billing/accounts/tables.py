@@ -62,5 +62,6 @@ subjects: Final = define(
     exact("unaccepted"),
     Column("closed", Boolean, nullable=False),
     instant("begins_at", null=True),
+    Column("passed", Boolean, nullable=False),
     origin=Origin(),
 )

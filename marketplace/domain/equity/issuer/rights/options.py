@@ -26,7 +26,6 @@ from marketplace.domain.equity.issuer.rights_commands import (
 )
 from marketplace.domain.equity.issuer.rules import (
     get_class,
-    is_joining,
     is_repeated,
     raise_authorised,
     refuse_overdrawn,
@@ -37,6 +36,7 @@ from marketplace.domain.equity.issuer.rules import (
 )
 from marketplace.domain.equity.issuer.state import Issuer, Option
 from marketplace.domain.equity.issuer.stock_commands import AdjustStockPlan
+from marketplace.domain.party import is_joining
 from marketplace.domain.refusals import refuse_unknown, require_found
 
 

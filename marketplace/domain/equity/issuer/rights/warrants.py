@@ -30,7 +30,6 @@ from marketplace.domain.equity.issuer.rights_commands import (
 )
 from marketplace.domain.equity.issuer.rules import (
     get_class,
-    is_joining,
     is_repeated,
     raise_authorised,
     refuse_overdrawn,
@@ -41,6 +40,7 @@ from marketplace.domain.equity.issuer.rules import (
     require_stakeholder,
 )
 from marketplace.domain.equity.issuer.state import Issuer, Warrant, find_lapse
+from marketplace.domain.party import is_joining
 from marketplace.domain.refusals import refuse_exists, require_found
 from marketplace.equity.warrants import net_exercise_shares
 
