@@ -90,11 +90,16 @@ def set_limit(command: SetLimit, state: Account) -> Sequence[AccountEvent]:
 
 def _require_second(command: SetLimit, state: Account) -> None:
     """Refuse a limit that no second person could change again, or approve anything above."""
-    if command.approvers is None or any(
-        each.person not in {"", command.person} and (each.operator is None or each.operator != command.operator)
-        for each in command.approvers
-    ):
+    others = [each for each in command.approvers or () if each.person not in {"", command.person}]
+    if command.approvers is None or any(each.operator is None or each.operator != command.operator for each in others):
         return
+    if others:
+        raise Refusal(
+            "second_person_missing",
+            f"two persons change a limit, and {command.operator} of the platform issued the keys of {command.person}"
+            f" and of every other person of {state.party_id} that may approve (accounts:approve), and could act as"
+            " all of them; ask another operator for the key of one",
+        )
     raise Refusal(
         "second_person_missing",
         f"two persons change a limit, and no key of {state.party_id} that may approve (accounts:approve) acts for"

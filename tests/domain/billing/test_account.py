@@ -26,6 +26,7 @@ from events.account import (
     LimitAct,
     WithdrawalAct,
 )
+from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.core.instants import render_instant
 from marketplace.domain.billing.account import ACCOUNT
@@ -355,6 +356,8 @@ def test_a_raised_hold_keeps_its_expiry():
 def test_the_first_limit_takes_one_person_and_no_limit_none():
     Given(ACCOUNT, *FUNDED).when(set_limit(usd(50))).then(LIMITED)
     Given(ACCOUNT, *FUNDED).when(set_alone(("p2", None))).then(LIMITED)
+    with pytest.raises(Refusal, match="could act as all of them; ask another operator"):
+        ACCOUNT.decide(set_alone(("p2", "operator 1")), ACCOUNT.fold(FUNDED))
     Given(ACCOUNT, *FUNDED, LIMITED).when(set_limit(usd(50))).then_nothing()
     assert not ACCOUNT.fold(FUNDED).needs_second(usd(100), hour(1))
 
