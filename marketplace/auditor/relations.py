@@ -159,6 +159,8 @@ class Relations:
         text = f"{body['warrant_id']} passes to {after}, which is no affiliate of {first} ({relation or 'named'})"
         joins = body["holder_id"].startswith("stk_") and after.startswith("pty_")
         self.findings.require(joins or after in allowed, "relation", message.sequence, text)
+        if joins:
+            self.warrants[body["warrant_id"]] = after, named
 
     def connect(self, party: str, at: datetime, *, found: bool) -> set[str]:
         """Return a party and all whom firm relations connect with it; with `found`, only those that were found."""

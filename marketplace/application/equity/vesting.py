@@ -108,7 +108,7 @@ async def hand_over(unit: UnitOfWork, command: TransferWarrant) -> None:
     warrant = issuer.warrants.get(command.warrant_id)
     if warrant is not None:
         register = await unit.load(REGISTER, REGISTER_ID)
-        relation = register.find_state(warrant.issued.holder_id, command.holder_id_after)
+        relation = register.find_state(warrant.first_holder_id, command.holder_id_after)
         command = structs.replace(command, relation=relation)
     await name_receivers(unit, command)
     await unit.decide(ISSUER, command.issuer_id, command)

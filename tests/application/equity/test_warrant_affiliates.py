@@ -10,6 +10,7 @@ import pytest_asyncio
 from events.vesting import AttestedMilestone, WarrantTranche
 from marketplace.application.access.relations import declare_relation, end_relation
 from marketplace.application.equity import consents, issuers, warrants
+from marketplace.auditor.relations import Relations
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.equity.issuer.commands import AddStakeholder
@@ -159,6 +160,36 @@ async def test_a_warrant_of_a_holder_without_a_key_passes_to_the_party_that_it_i
     assert await find_faults(CountedVotes, deal.market.log) == []
     silent = await find_faults(CountedVotes, deal.market.log, drop="proposal.agreed.v1")
     assert any("warrant_transferred" in text for *_, text in silent)
+
+
+async def test_a_warrant_that_joined_its_holders_party_passes_to_that_partys_affiliates_and_back(deal):
+    """Its first holder had no key and so no affiliates: the party that it is could never pass it on."""
+    keyless, other = rename_id("stk", deal.company), rename_id("wrt", deal.later)
+    await act_agreed(deal.market, deal.company, AddStakeholder, holder_id=keyless, name="Later", kind="investor")
+    issue = IssueWarrant(
+        issuer_id=deal.issuer,
+        warrant_id=other,
+        holder_id=keyless,
+        class_id="common",
+        shares=50,
+        exercise_price_usd=Decimal(1),
+        expires_at=deal.market.clock.now() + timedelta(days=900),
+        settlement="cash",
+        transfer="affiliates",
+    )
+    await warrants.issue_warrant(deal.market.handler, context := deal.market.context(deal.company), issue)
+    await agree_all(deal.market, context)
+    await relate(deal, found=True)
+    for sender, before, after in (
+        (deal.company, keyless, deal.later),
+        (deal.later, deal.later, deal.fund),
+        (deal.fund, deal.fund, deal.later),
+    ):
+        context, sides = deal.market.context(sender), {"holder_id": before, "holder_id_after": after}
+        await warrants.transfer_warrant(deal.market.handler, context, deal.issuer, other, **sides)
+        await agree_all(deal.market, context)
+        assert (await deal.market.state("issuer", deal.issuer)).warrants[other].holder_id == after
+    assert await find_faults(Relations, deal.market.log) == []
 
 
 async def test_an_option_of_a_holder_without_a_key_passes_to_the_party_that_it_is(deal):

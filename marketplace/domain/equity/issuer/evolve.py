@@ -99,6 +99,7 @@ from marketplace.domain.equity.issuer.state import (
     Warrant,
     capitalization_of,
 )
+from marketplace.domain.party import is_joining
 from marketplace.equity.capitalization import EXISTING_DEFINITIONS, counted_by, existing_shares
 
 
@@ -368,6 +369,8 @@ def _attest(state: Issuer, event: IssuerMilestoneAttested) -> Issuer:
 
 def _transfer_warrant(state: Issuer, event: IssuerWarrantTransferred) -> Issuer:
     moved = replace(state.warrants[event.warrant_id], holder_id=event.holder_id_after)
+    if is_joining(event.holder_id, event.holder_id_after):
+        moved = replace(moved, joined_id=event.holder_id_after)
     return replace(_keep(state, event.transfer_id, event), warrants=state.warrants.set(event.warrant_id, moved))
 
 

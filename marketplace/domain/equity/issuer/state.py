@@ -180,6 +180,7 @@ class Warrant:
         attested: Milestones that were attested, by name.
         expired: Whether its end was recorded.
         split: The split factor since it was issued.
+        joined_id: The party that its first holder, without a key, is; None: it did not pass to it.
     """
 
     issued: IssuerWarrantIssued
@@ -189,6 +190,12 @@ class Warrant:
     attested: Map[str, IssuerMilestoneAttested] = field(default_factory=Map)
     expired: bool = False
     split: Fraction = Fraction(1)
+    joined_id: str | None = None
+
+    @property
+    def first_holder_id(self) -> str:
+        """The first holder, by the id of its party once it is one."""
+        return self.joined_id or self.issued.holder_id
 
     def is_past(self, at: datetime) -> bool:
         """Return whether its last instant of exercise has passed."""
@@ -219,7 +226,7 @@ class Warrant:
     @property
     def interested(self) -> frozenset[str]:
         """The present and the first holder, and the affiliates that it names. They attest nothing and make no price."""
-        return frozenset({self.holder_id, self.issued.holder_id, *self.issued.affiliate_ids})
+        return frozenset({self.holder_id, self.first_holder_id, *self.issued.affiliate_ids})
 
 
 @dataclass(frozen=True, slots=True)

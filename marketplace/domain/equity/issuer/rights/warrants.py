@@ -311,13 +311,13 @@ def _require_affiliate(command: TransferWarrant, warrant: Warrant) -> Literal["f
     issued, after, relation = warrant.issued, command.holder_id_after, command.relation
     is_named = after in issued.affiliate_ids and relation != "ended"
     if issued.transfer == "affiliates" and after != warrant.holder_id:
-        if is_named or after == issued.holder_id:
+        if is_named or after == warrant.first_holder_id:
             return None
         if relation == "found" or relation == "stated":  # noqa: PLR1714 - narrows the type
             return relation
     raise Refusal(
         "transfer_excluded",
-        f"warrant {command.warrant_id} may be transferred only to affiliates of {issued.holder_id} and back;"
+        f"warrant {command.warrant_id} may be transferred only to affiliates of {warrant.first_holder_id} and back;"
         f" {after} {'is no longer one' if relation == 'ended' else 'is none'}; let both state that they are"
         " affiliates, or ask the platform"
         if issued.transfer == "affiliates"
