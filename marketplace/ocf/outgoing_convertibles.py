@@ -160,12 +160,19 @@ class Convertibles:
             self._cancel(out, event.instrument_id, tranche, reason, amount_usd=amount, goes_on=True)
 
     def _transferred(self, out: Writing, event: instruments.InstrumentTransferred) -> None:
-        """Replace every convertible by one of the new holder."""
+        """Transfer every convertible; the new holder gets new ones."""
         self._holders[event.instrument_id] = event.holder_id_after
         for tranche in self._list_outstanding(event.instrument_id):
-            reason = "It passed to the party that its holder is; it goes on as theirs."
-            amount = tranche.outstanding_usd
-            self._cancel(out, event.instrument_id, tranche, reason, amount_usd=amount, goes_on=True)
+            before, tranche.security_id = tranche.security_id, out.number_result()
+            out.transactions.append(
+                tx.ConvertibleTransfer(
+                    **out.number(),
+                    security_id=before,
+                    amount=render_money(tranche.outstanding_usd),
+                    resulting_security_ids=(tranche.security_id,),
+                )
+            )
+            self._issue(out, event.instrument_id, tranche)
 
     def _elected(self, out: Writing, event: instruments.InstrumentMfnElected) -> None:
         """Replace every convertible by one on the terms that its holder elected."""

@@ -84,9 +84,12 @@ ROWS = [
     ("statement.resolved", OF_GRANT | {"by": "concession"}, (BUYER, SELLER, FUND, PLATFORM)),
     ("usage.voided", GRANT | {"meter": "provider"}, (SELLER, PLATFORM)),
     ("usage.reported", GRANT | {"meter": "startup"}, (BUYER, PLATFORM)),
+    ("instrument.transferred", ISSUER | {"instrument_id": "passed", "holder_id_after": HEIR}, (CO, PLATFORM)),
     *(
         (name, ISSUER, (CO, PLATFORM))
-        for name in sorted(BY_COMPANY - {"issuer.warrant_issued", "issuer.price_source_named"})
+        for name in sorted(
+            BY_COMPANY - {"instrument.transferred", "issuer.warrant_issued", "issuer.price_source_named"}
+        )
     ),
 ]
 

@@ -172,7 +172,7 @@ class Life:
     def pay_sale(self, liquidity_id):
         """Pay a declared sale, which ends all instruments."""
         outstanding = tuple(
-            LaterPrincipal(instrument_id=key, holder_id=each.issued.holder_id, amount_usd=each.outstanding_usd)
+            LaterPrincipal(instrument_id=key, holder_id=each.holder_id, amount_usd=each.outstanding_usd)
             for key, each in sorted(self.instruments.items())
             if each.outstanding_usd
         )

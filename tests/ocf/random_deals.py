@@ -75,6 +75,20 @@ def sign(life):
     track(life, key, owed=False)
 
 
+def pass_on(life):
+    """Sign a SAFE or note with a holder without a key, which then is a party."""
+    if FUND not in life.issuer.stakeholders:
+        raise Refusal("nothing", "the fund is no stakeholder")
+    key, keyless = life.number("ins"), make_id("stk", life.pick([1, 2, 3, 4]))
+    life.sign(key, keyless, find_terms(life), Decimal(1_000), None)
+    life.together()
+    life.accrue(key, life.count, Decimal(1_000))
+    sides = {"holder_id": keyless, "holder_id_after": FUND}
+    life.deed(instrument_commands.TransferInstrument(instrument_id=key, **sides))
+    exposures = life.instruments[key].list_exposures(life.time.date())
+    life.act(commands.RecordExposure, subject_id=key, exposures=exposures, owed=True, holder_id=FUND)
+
+
 def buy_warrant(life):
     """Sign a warrant for cash, which buys its rights at once."""
     key, amount, price = life.number("ins"), Decimal(life.pick(["1000", "250000.5"])), Decimal("0.50")
@@ -118,7 +132,7 @@ def reverse(life):
     tranche = life.pick(instrument.tranches)
     conversion = None if tranche.conversion is None else instrument.conversions[tranche.conversion]
     class_id = "common" if conversion is None else conversion.class_id
-    held, split = life.issuer.holdings.get((instrument.issued.holder_id, class_id), 0), Fraction(1)
+    held, split = life.issuer.holdings.get((instrument.holder_id, class_id), 0), Fraction(1)
     warrant = None if conversion is None else life.issuer.warrants.get(conversion.cause)
     if warrant is not None:
         held, split = warrant.shares_outstanding, warrant.split
@@ -140,7 +154,7 @@ def reverse(life):
         rights = {"warrant_id": taken.cause, "shares": taken.shares, "cause": key}
         life.act(rights_commands.CancelWarrant, cancellation_id=life.number("can"), **rights)
     elif taken is not None and taken.shares:
-        given = {"holder_id": instrument.issued.holder_id, "class_id": taken.class_id, "shares": taken.shares}
+        given = {"holder_id": instrument.holder_id, "class_id": taken.class_id, "shares": taken.shares}
         price = Decimal(0)
         life.act(
             stock_commands.RepurchaseStock,
@@ -238,7 +252,7 @@ def mature(life):
     )
     track(life, key)
     paid = {"shares": shares, "price_usd_per_share": round_places(Fraction(price), 12, "half_even")}
-    holder_id = life.instruments[key].issued.holder_id
+    holder_id = life.instruments[key].holder_id
     issued = {"security_id": security_id, "holder_id": holder_id, "class_id": become.class_id}
     life.act(stock_commands.IssueStock, **issued, **paid, cause=key)
 
@@ -371,6 +385,7 @@ OF_COMPANY = (
     play_customer_warrant,
 )
 OF_DEALS = (
+    pass_on,
     limit_dilution,
     *(sign,) * 4,
     *(buy_warrant,) * 2,
