@@ -159,7 +159,7 @@ class Relations:
         text = f"{body['warrant_id']} passes to {after}, which is no affiliate of {first} ({relation or 'named'})"
         joins = body["holder_id"].startswith("stk_") and after.startswith("pty_")
         self.findings.require(joins or after in allowed, "relation", message.sequence, text)
-        if joins:
+        if joins and body["holder_id"] == first:
             self.warrants[body["warrant_id"]] = after, named
 
     def connect(self, party: str, at: datetime, *, found: bool) -> set[str]:

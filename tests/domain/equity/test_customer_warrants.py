@@ -580,6 +580,19 @@ def test_a_warrant_is_transferred_only_to_affiliates_that_it_names_and_they_bene
     assert (PROVIDER, "common") not in exercised.holdings
 
 
+def test_an_affiliate_without_a_key_that_joins_a_party_makes_it_no_first_holder():
+    """The first holder could not have its warrant back, and could attest its milestones."""
+    keyless = make_id("stk", 74)
+    known = [replace(JOIN, holder_id=each) for each in (keyless, ENGINEER)]
+    named = {"transfer": "affiliates", "affiliate_ids": (keyless,)}
+    state = settle(issue(when(DateMilestone(day=TODAY)), state=decide(BASE, *known), **named))
+    for number, (before, after) in enumerate(((PROVIDER, keyless), (keyless, ENGINEER), (ENGINEER, PROVIDER))):
+        move = replace(hand_over(after, before), transfer_id=make_id("trf", 80 + number))
+        state = decide(state, move)
+        (held,) = state.warrants.values()
+        assert held.interested == {PROVIDER, keyless, after}
+
+
 def test_a_grant_counts_in_a_programme_of_its_parties_once():
     def add(customer=STARTUP, vendor=PROVIDER, programme=PROGRAMME):
         sides = {"customer_id": customer, "vendor_id": vendor}

@@ -369,7 +369,7 @@ def _attest(state: Issuer, event: IssuerMilestoneAttested) -> Issuer:
 
 def _transfer_warrant(state: Issuer, event: IssuerWarrantTransferred) -> Issuer:
     moved = replace(state.warrants[event.warrant_id], holder_id=event.holder_id_after)
-    if is_joining(event.holder_id, event.holder_id_after):
+    if event.holder_id == moved.issued.holder_id and is_joining(event.holder_id, event.holder_id_after):
         moved = replace(moved, joined_id=event.holder_id_after)
     return replace(_keep(state, event.transfer_id, event), warrants=state.warrants.set(event.warrant_id, moved))
 
