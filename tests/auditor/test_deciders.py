@@ -40,7 +40,7 @@ ROWS = [
     ("account.deposited", ACCOUNT | {"party_id": BUYER}, (PLATFORM,)),
     ("account.limit_set", ACCOUNT, (BUYER, PLATFORM)),
     ("account.withdrawn", ACCOUNT | {"party_id": BUYER}, (BUYER, PLATFORM)),
-    ("bond.answered", {"bond_id": "bnd", "claim_id": "clm"}, (SELLER, PLATFORM, TIMER)),
+    ("bond.answered", {"bond_id": "bnd", "claim_id": "clm", "outcome": "conceded"}, (SELLER, PLATFORM, TIMER)),
     ("bond.claimed", {"bond_id": "bnd", "claim_id": "clm", "party_id": SELLER} | GRANT, (BUYER,)),
     ("bond.released", {"bond_id": "bnd"}, (SELLER, PLATFORM)),
     ("grant.rescheduled", GRANT, (BUYER, PLATFORM)),
