@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 
 import pytest
 from msgspec.structs import replace
@@ -143,6 +144,7 @@ async def test_silence_after_a_counter_offer_accepts_it(argument, side):
 async def test_a_run_whose_notice_reaches_to_its_end_is_paid_in_full_though_its_startup_uses_nothing(ends_by):
     market = Market(MemoryLog())
     market.service = replace(STANDARD_SERVICE, notice_hours_min=42 * 24)
+    market.terms = partial(market.terms, notice_hours_max=42 * 24)
     trade = await market.trade()
     async with market.worker():
         run = Argument(market, trade, await market.award(trade))
