@@ -52,8 +52,9 @@ async def test_an_open_order_says_which_auction_decides_it_and_when(database_url
     log = MemoryLog()
     market = Market(log)
     startup = await market.party("Startup", "startup", usd=1_000_000)
-    short, long, uneven = [
-        await market.order(startup, nodes=1, days=days, latest=20, cash="1") for days in (10, 730, 731)
+    short, long, narrow = [
+        await market.order(startup, nodes=1, days=days, latest=latest, cash="1")
+        for days, latest in ((10, 20), (730, 20), (730, 2))
     ]
     for name, number in list_calls(market.clock.now()):
         await open_call(market.handler, name, number)
@@ -61,7 +62,7 @@ async def test_an_open_order_says_which_auction_decides_it_and_when(database_url
         headers = {"Min-Seq": await stage.reach()}
         [*auctions] = (await stage.admin.get("/v1/auctions", headers=headers)).json()["items"]
         known = {auction["auction_id"]: (auction["period_hours"], auction["locks_at"]) for auction in auctions}
-        told = [(await stage.admin.get(f"/v1/orders/{order}")).json() for order in (short, long, uneven)]
+        told = [(await stage.admin.get(f"/v1/orders/{order}")).json() for order in (short, long, narrow)]
         listed = (await stage.admin.get("/v1/orders")).json()["items"]
     assert sorted(listed, key=told.index) == told
     assert [known.get(order["next_auction_id"], (None, None))[0] for order in told] == [24, 120, None]
