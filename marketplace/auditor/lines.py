@@ -1,5 +1,6 @@
 """Checks service lines: no more hours count than were agreed on or their workers had, and none is charged beyond."""
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,8 +38,8 @@ class Line:
     charged: defaultdict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
 
     def has_time(self, hours: Decimal, start: datetime, end: datetime) -> bool:
-        """Return whether its workers have so many hours in the whole seconds of a span."""
-        return Fraction(hours) <= Fraction(self.workers * ((end - start) // timedelta(seconds=1)), _HOUR)
+        """Return whether its workers have so many hours in the whole seconds of a span, in hundredths rounded up."""
+        return math.ceil(Fraction(self.workers * ((end - start) // timedelta(seconds=1)) * 100, _HOUR)) >= hours * 100
 
     def sum_worked(self, start: datetime, end: datetime) -> Decimal:
         """Return the hours that end after `start` and up to `end`."""

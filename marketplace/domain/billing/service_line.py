@@ -22,10 +22,12 @@ amount_too_precise · service_line_<status> · approval_missing · amount_too_la
 readings_too_many · reading_unknown · reading_voided, then, for a correction, its faults.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final, Literal
 
 from immutables import Map
@@ -185,7 +187,8 @@ def _find_excess(reading: HoursReading, at: datetime, state: ServiceLine) -> Ref
         (reading.hours, reading.start, reading.end),
         (state.hours + reading.hours, agreed.at, at),
     ):
-        if hours > workers * Decimal((until - since) // timedelta(seconds=1)) / SECONDS_PER_HOUR:
+        worked = Fraction(workers * ((until - since) // timedelta(seconds=1)), SECONDS_PER_HOUR)
+        if hours * 100 > math.ceil(worked * 100):
             return Refusal(
                 "hours_above_time",
                 f"the agreed number of workers is {workers}; they cannot work {hours} hours from"

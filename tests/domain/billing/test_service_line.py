@@ -140,6 +140,15 @@ def test_workers_have_no_more_hours_than_the_time_since_the_agreement():
     assert answers[2][0].code == "hours_above_time"
 
 
+def test_hours_may_be_rounded_up_to_a_hundredth():
+    alone = SERVICE_LINE.fold((msgspec.structs.replace(PROPOSED, workers=1), *RUNS[1:]))
+    third = hour(11).replace(minute=40)
+    answers = [
+        answer_hours(report(reading(end=third, hours=usd(hours))), alone)[0][0].code for hours in ("0.67", "0.6701")
+    ]
+    assert answers == [None, "hours_above_time"]
+
+
 def test_hours_count_in_the_period_in_which_they_end():
     state = SERVICE_LINE.fold(WORKED)
     assert sum_hours(state, hour(10), hour(13)) == usd("3.5")
