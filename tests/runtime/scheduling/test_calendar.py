@@ -53,9 +53,9 @@ async def test_each_week_an_auction_takes_the_orders_that_end_after_half_a_year(
     _, pool = await market.pool(provider)
     await market.lot(provider, pool, end=1_000)
     startup = await market.party("Startup", "startup", usd=1_000_000)
-    years, later, short, uneven = [
-        await market.order(startup, nodes=1, days=days, earliest=earliest, latest=300)
-        for days, earliest in ((730, 1), (5, 200), (180, 1), (731, 1))
+    years, later, short, narrow = [
+        await market.order(startup, nodes=1, days=days, earliest=earliest, latest=latest)
+        for days, earliest, latest in ((730, 1, 300), (5, 200, 300), (180, 1, 300), (730, 8, 11))
     ]
     calls = dict(list_calls(market.clock.now()))
     async with market.worker():
@@ -66,8 +66,8 @@ async def test_each_week_an_auction_takes_the_orders_that_end_after_half_a_year(
     assert [order.status for order in won] == ["matched"] * 2
     grant = await market.state("grant", won[0].grant_id)
     assert (grant.issued.start, grant.end - grant.issued.start) == (market.day(7), timedelta(days=730))
-    left = [await market.state("order", order) for order in (short, uneven)]
-    assert [order.status for order in left] == ["open"] * 2, "one fits a daily auction, one is not made of five days"
+    left = [await market.state("order", order) for order in (short, narrow)]
+    assert [order.status for order in left] == ["open"] * 2, "one fits a daily auction, one begins between two periods"
     await check_log(market.log)
 
 
