@@ -104,13 +104,19 @@ async def sell_elsewhere(market, provider_id, sold):
     await inventory.withdraw_lot(market.handler, market.context(provider_id), sold.lot, reason="sold to another")
 
 
-async def test_hours_that_fail_after_the_cure_time_are_paid_less_the_service_credit_once_and_by_silence():
+async def trade_with_bond():
+    """Return a market and a trade in cash, whose provider gives service credits and has a bond of 5,000 USD."""
     market = Market(MemoryLog())
     step = CreditStep(availability_below=Decimal("0.95"), credit=Decimal("0.01"))
     market.service = structs.replace(market.service, credits=(step,))
     trade = await market.trade(cash="3", equity="0")
     await market.deposit(trade.provider, 10_000)
     await post(market, trade.provider, 5_000)
+    return market, trade
+
+
+async def test_hours_that_fail_after_the_cure_time_are_paid_less_the_service_credit_once_and_by_silence():
+    market, trade = await trade_with_bond()
     async with market.worker():
         month = Month(market, trade, await market.award(trade))
         grant, start = month.grant, month.first.start
@@ -188,12 +194,7 @@ async def test_an_early_end_pays_what_the_replacement_costs_more_and_a_share_of_
 
 
 async def test_one_person_concedes_no_more_of_a_claim_than_its_limit():
-    market = Market(MemoryLog())
-    step = CreditStep(availability_below=Decimal("0.95"), credit=Decimal("0.01"))
-    market.service = structs.replace(market.service, credits=(step,))
-    trade = await market.trade(cash="3", equity="0")
-    await market.deposit(trade.provider, 10_000)
-    await post(market, trade.provider, 5_000)
+    market, trade = await trade_with_bond()
     async with market.worker():
         month = Month(market, trade, await market.award(trade))
         await month.lose_a_node(6)

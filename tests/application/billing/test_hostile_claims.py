@@ -157,19 +157,25 @@ async def test_an_outage_that_is_reported_late_is_claimed_for_thirty_days_from_i
     await check(market)
 
 
+async def claim_silent_days(market, trade, *, metered):
+    """Return a settled month of which only the first days were metered, once its startup claimed the others."""
+    month = Month(market, trade, await market.award(trade))
+    await market.deliver(month.grant, metered)
+    market.clock.at = month.first.end + timedelta(hours=25)
+    issued = await market.until("statement", month.first.statement_id, "issued")
+    market.clock.at = issued.issued.accept_until
+    await market.until("statement", month.first.statement_id, "accepted")
+    await claim(market, trade.startup, month.grant, period_start=month.first.start)
+    return month
+
+
 async def test_hours_that_no_meter_counts_are_claimed_although_nobody_reports_a_failure(market):
     market.service = replace(STANDARD_SERVICE, credits=CREDITS)
     trade = await market.trade(cash="3", equity="0")
     await market.deposit(trade.provider, 20_000)
     await post(market, trade.provider, 20_000)
     async with market.worker():
-        month = Month(market, trade, await market.award(trade))
-        await market.deliver(month.grant, 10)
-        market.clock.at = month.first.end + timedelta(hours=25)
-        issued = await market.until("statement", month.first.statement_id, "issued")
-        market.clock.at = issued.issued.accept_until
-        await market.until("statement", month.first.statement_id, "accepted")
-        await claim(market, trade.startup, month.grant, period_start=month.first.start)
+        month = await claim_silent_days(market, trade, metered=10)
     [claimed] = await read_claims(market, trade.provider)
     damages = round_cents(price(month.grant, 2, 19 * 24) / 4)
     assert [item.amount_usd for item in claimed.claimed.items] == [damages]
@@ -183,13 +189,7 @@ async def test_readings_that_arrive_after_a_claim_lower_it_before_it_is_answered
     await market.deposit(trade.provider, 20_000)
     await post(market, trade.provider, 20_000)
     async with market.worker():
-        month = Month(market, trade, await market.award(trade))
-        await market.deliver(month.grant, 10)
-        market.clock.at = month.first.end + timedelta(hours=25)
-        issued = await market.until("statement", month.first.statement_id, "issued")
-        market.clock.at = issued.issued.accept_until
-        await market.until("statement", month.first.statement_id, "accepted")
-        await claim(market, trade.startup, month.grant, period_start=month.first.start)
+        month = await claim_silent_days(market, trade, metered=10)
         await market.deliver(month.grant, 10, first=10)
         before = (await market.account(trade.startup)).available_usd
         market.clock.at += ANSWER_WITHIN
@@ -639,14 +639,8 @@ async def test_a_claim_that_invented_readings_lowered_is_made_again_once_they_ar
     await market.deposit(trade.provider, 20_000)
     await post(market, trade.provider, 20_000)
     async with market.worker():
-        month = Month(market, trade, await market.award(trade))
+        month = await claim_silent_days(market, trade, metered=2)
         period = {"period_start": month.first.start}
-        await market.deliver(month.grant, 2)
-        market.clock.at = month.first.end + timedelta(hours=25)
-        issued = await market.until("statement", month.first.statement_id, "issued")
-        market.clock.at = issued.issued.accept_until
-        await market.until("statement", month.first.statement_id, "accepted")
-        await claim(market, trade.startup, month.grant, **period)
         span = {"start": month.first.start + timedelta(days=2), "end": month.first.end}
         reading = Measurement(reading_id="invented", nodes=2, **span)
         provider, meter = market.context(trade.provider), {"source": "dcgm"}
@@ -694,13 +688,7 @@ async def test_hours_that_are_charged_after_all_are_not_paid_for_as_undelivered_
     await market.deposit(trade.provider, 20_000)
     await post(market, trade.provider, 20_000)
     async with market.worker():
-        month = Month(market, trade, await market.award(trade))
-        await market.deliver(month.grant, 2)
-        market.clock.at = month.first.end + timedelta(hours=25)
-        issued = await market.until("statement", month.first.statement_id, "issued")
-        market.clock.at = issued.issued.accept_until
-        await market.until("statement", month.first.statement_id, "accepted")
-        await claim(market, trade.startup, month.grant, period_start=month.first.start)
+        month = await claim_silent_days(market, trade, metered=2)
         await answer(market, trade.provider)
         if paid:
             await wait_and_pay(market, trade.provider)

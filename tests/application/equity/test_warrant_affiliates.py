@@ -127,22 +127,29 @@ async def test_no_other_party_asks_for_an_exercise_or_a_transfer_of_a_warrant(de
     assert answers == [("company_proposes", {"party_id": deal.named})] * 4, "as for a warrant that does not exist"
 
 
-async def test_a_warrant_of_a_holder_without_a_key_passes_to_the_party_that_it_is(deal):
-    """An imported warrant stayed with a holder that could never use its own key; only stock could be transferred."""
-    keyless, other = rename_id("stk", deal.company), rename_id("wrt", deal.later)
+async def issue_to_keyless(deal, **terms):
+    """Issue a warrant to a holder without a key; return the ids of both."""
+    keyless, warrant_id = rename_id("stk", deal.company), rename_id("wrt", deal.later)
     await act_agreed(deal.market, deal.company, AddStakeholder, holder_id=keyless, name="Later", kind="investor")
     issue = IssueWarrant(
         issuer_id=deal.issuer,
-        warrant_id=other,
+        warrant_id=warrant_id,
         holder_id=keyless,
         class_id="common",
         shares=50,
         exercise_price_usd=Decimal(1),
         expires_at=deal.market.clock.now() + timedelta(days=900),
         settlement="cash",
+        **terms,
     )
     await warrants.issue_warrant(deal.market.handler, context := deal.market.context(deal.company), issue)
     await agree_all(deal.market, context)
+    return keyless, warrant_id
+
+
+async def test_a_warrant_of_a_holder_without_a_key_passes_to_the_party_that_it_is(deal):
+    """An imported warrant stayed with a holder that could never use its own key; only stock could be transferred."""
+    keyless, other = await issue_to_keyless(deal)
     context = deal.market.context(deal.company)
     sides = {"holder_id": keyless, "holder_id_after": deal.later}
     await warrants.transfer_warrant(deal.market.handler, context, deal.issuer, other, **sides)
@@ -164,21 +171,7 @@ async def test_a_warrant_of_a_holder_without_a_key_passes_to_the_party_that_it_i
 
 async def test_a_warrant_that_joined_its_holders_party_passes_to_that_partys_affiliates_and_back(deal):
     """Its first holder had no key and so no affiliates: the party that it is could never pass it on."""
-    keyless, other = rename_id("stk", deal.company), rename_id("wrt", deal.later)
-    await act_agreed(deal.market, deal.company, AddStakeholder, holder_id=keyless, name="Later", kind="investor")
-    issue = IssueWarrant(
-        issuer_id=deal.issuer,
-        warrant_id=other,
-        holder_id=keyless,
-        class_id="common",
-        shares=50,
-        exercise_price_usd=Decimal(1),
-        expires_at=deal.market.clock.now() + timedelta(days=900),
-        settlement="cash",
-        transfer="affiliates",
-    )
-    await warrants.issue_warrant(deal.market.handler, context := deal.market.context(deal.company), issue)
-    await agree_all(deal.market, context)
+    keyless, other = await issue_to_keyless(deal, transfer="affiliates")
     await relate(deal, found=True)
     for sender, before, after in (
         (deal.company, keyless, deal.later),
