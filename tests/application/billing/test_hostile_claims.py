@@ -157,14 +157,19 @@ async def test_an_outage_that_is_reported_late_is_claimed_for_thirty_days_from_i
     await check(market)
 
 
+async def accept_by_silence(market, period):
+    """Let the statement of a period be issued, and accepted because nobody answers it."""
+    market.clock.at = period.end + timedelta(hours=25)
+    issued = await market.until("statement", period.statement_id, "issued")
+    market.clock.at = issued.issued.accept_until
+    await market.until("statement", period.statement_id, "accepted")
+
+
 async def claim_silent_days(market, trade, *, metered):
     """Return a settled month of which only the first days were metered, once its startup claimed the others."""
     month = Month(market, trade, await market.award(trade))
     await market.deliver(month.grant, metered)
-    market.clock.at = month.first.end + timedelta(hours=25)
-    issued = await market.until("statement", month.first.statement_id, "issued")
-    market.clock.at = issued.issued.accept_until
-    await market.until("statement", month.first.statement_id, "accepted")
+    await accept_by_silence(market, month.first)
     await claim(market, trade.startup, month.grant, period_start=month.first.start)
     return month
 
@@ -548,6 +553,23 @@ async def replace_lost(market, first, startup):
     return old, await sell(market, second, startup, lock=6, ask="3.50", nodes=1, start=30)
 
 
+async def meter_replacement(market, new):
+    """Let the provider of a replacement report ten days as one reading; return the grant's id."""
+    grant_id, start = new.grant.issued.grant_id, new.grant.issued.start
+    reading = Measurement(reading_id="all", start=start, end=start + timedelta(days=10), nodes=1)
+    market.clock.at = reading.end
+    provider = market.context(new.grant.issued.provider_id)
+    await usage.report_usage(market.handler, provider, grant_id, source="dcgm", measurements=(reading,))
+    return grant_id
+
+
+async def void_replacement(market, new):
+    """Let the provider of a replacement void what `meter_replacement` reported."""
+    void = {"source": "dcgm", "reading_id": "all", "reason": "nothing ran"}
+    provider = market.context(new.grant.issued.provider_id)
+    await usage.void_usage(market.handler, provider, new.grant.issued.grant_id, **void)
+
+
 async def test_a_replacement_that_is_ended_after_the_claim_was_paid_only_for_what_it_delivered(market):
     first, startup = await join(market)
     async with market.worker():
@@ -598,24 +620,15 @@ async def test_what_a_replacement_no_longer_charges_goes_back_to_who_paid_for_it
     first, startup = await join(market)
     async with market.worker():
         old, new = await replace_lost(market, first, startup)
-        new_id, start = new.grant.issued.grant_id, new.grant.issued.start
-        reading = Measurement(reading_id="all", start=start, end=start + timedelta(days=10), nodes=1)
-        market.clock.at = reading.end
-        provider = market.context(new.grant.issued.provider_id)
-        await usage.report_usage(market.handler, provider, new_id, source="dcgm", measurements=(reading,))
+        new_id = await meter_replacement(market, new)
         lost = await market.state("grant", old.grant.issued.grant_id)
         await settle(market, first, startup, lost, replacement_ids=[new_id])
         [claimed] = await read_claims(market, first)
         assert claimed.paid_usd == claimed.due_usd == claimed.claimed.amount_usd
         [period, *_] = list_periods(new.grant)
         if stated:
-            market.clock.at = period.end + timedelta(hours=25)
-            issued = await market.until("statement", period.statement_id, "issued")
-            market.clock.at = issued.issued.accept_until
-            await market.until("statement", period.statement_id, "accepted")
-        context = market.context(new.grant.issued.provider_id)
-        void = {"source": "dcgm", "reading_id": "all", "reason": "nothing ran"}
-        await usage.void_usage(market.handler, context, new_id, **void)
+            await accept_by_silence(market, period)
+        await void_replacement(market, new)
         if stated:
             await market.until("statement", name_adjustment(period.statement_id, 0), "accepted")
         else:
@@ -724,22 +737,14 @@ async def test_a_conceded_claim_falls_with_its_replacement_before_it_is_paid(mar
     first, startup = await join(market)
     async with market.worker():
         old, new = await replace_lost(market, first, startup)
-        new_id, start = new.grant.issued.grant_id, new.grant.issued.start
-        reading = Measurement(reading_id="all", start=start, end=start + timedelta(days=10), nodes=1)
-        market.clock.at = reading.end
-        provider = market.context(new.grant.issued.provider_id)
-        await usage.report_usage(market.handler, provider, new_id, source="dcgm", measurements=(reading,))
+        new_id = await meter_replacement(market, new)
         [period, *_] = list_periods(new.grant)
-        market.clock.at = period.end + timedelta(hours=25)
-        issued = await market.until("statement", period.statement_id, "issued")
-        market.clock.at = issued.issued.accept_until
-        await market.until("statement", period.statement_id, "accepted")
+        await accept_by_silence(market, period)
         lost = await market.state("grant", old.grant.issued.grant_id)
         await claim(market, startup, lost, replacement_ids=[new_id])
         await answer(market, first)
         [conceded] = await read_claims(market, first)
-        void = {"source": "dcgm", "reading_id": "all", "reason": "nothing ran"}
-        await usage.void_usage(market.handler, market.context(new.grant.issued.provider_id), new_id, **void)
+        await void_replacement(market, new)
         await market.until("statement", name_adjustment(period.statement_id, 0), "accepted")
         market.clock.at += ANSWER_WITHIN
         due = round_cents(price(old.grant, 1, 60 * 24) / 4) - conceded.claimed.credited_usd

@@ -247,15 +247,21 @@ async def lift(market, party_id):
     await approve(market, party_id, await approvals.find_approval(market.handler, context, rename_id("acc", party_id)))
 
 
+async def set_up(market, startup, keyless, mule, *, kind):
+    """Give a company two stakeholders of a kind, and the first one 8,000,000 shares of common; return their terms."""
+    for holder_id in (keyless, mule):
+        await act(market, startup, AddStakeholder, holder_id=holder_id, name=holder_id[-6:], kind=kind)
+    await act(market, startup, CreateStockClass, class_id="common", kind="common", shares_authorised=10**10)
+    own = {"class_id": "common", "shares": 8_000_000, "price_usd_per_share": Decimal("0.000001")}
+    await act(market, startup, IssueStock, **own, holder_id=keyless, security_id=derive_id("sec", keyless))
+    return own
+
+
 async def test_one_clerk_gives_nobody_the_company_of_a_founder_without_a_key(market):
     """It issued a billion shares at 0.000001 to a mule, and handed the founder's 8,000,000 to it."""
     trade, mule = await market.trade(), await market.party("Mule", "fund")
     startup, founder = trade.startup, derive_id("stk", trade.startup)
-    for holder_id in (founder, mule):
-        await act(market, startup, AddStakeholder, holder_id=holder_id, name=holder_id[-6:], kind="founder")
-    await act(market, startup, CreateStockClass, class_id="common", kind="common", shares_authorised=10**10)
-    own = {"class_id": "common", "shares": 8_000_000, "price_usd_per_share": Decimal("0.000001")}
-    await act(market, startup, IssueStock, **own, holder_id=founder, security_id=derive_id("sec", founder))
+    own = await set_up(market, startup, founder, mule, kind="founder")
     await limit(market, startup, 1_000)
     handed = {"transfer_id": derive_id("trf", mule), "holder_id": founder, "holder_id_after": mule}
     handed |= {"class_id": "common", "shares": 8_000_000, "at": market.clock.now()}
@@ -283,11 +289,7 @@ async def test_one_clerk_gives_nobody_the_company_of_a_founder_without_a_key(mar
 async def test_one_clerk_hands_no_option_of_an_employee_without_a_key_to_a_mule(market):
     trade, mule = await market.trade(), await market.party("Mule", "fund")
     startup, employee = trade.startup, derive_id("stk", trade.startup)
-    for holder_id in (employee, mule):
-        await act(market, startup, AddStakeholder, holder_id=holder_id, name=holder_id[-6:], kind="employee")
-    await act(market, startup, CreateStockClass, class_id="common", kind="common", shares_authorised=10**8)
-    own = {"class_id": "common", "shares": 8_000_000, "price_usd_per_share": Decimal("0.000001")}
-    await act(market, startup, IssueStock, **own, holder_id=employee, security_id=derive_id("sec", employee))
+    await set_up(market, startup, employee, mule, kind="employee")
     await act(market, startup, AdjustStockPlan, shares_reserved=800_000, approval=PAPER)
     option_id = derive_id("opt", employee)
     option = {"option_id": option_id, "holder_id": employee, "shares": 800_000}
