@@ -1,7 +1,8 @@
 """Checks what a provider's late word takes of who resold its hours: nothing 60 days after the charge could be accepted.
 
-Of what it agreed to in a dispute of the period, the seller keeps its part whatever its provider says later. It is
-claimed from no longer than it gives money back. Hours of which it keeps its part are not charged a second time.
+The seller keeps its part of what it agreed to in a dispute of the period. No later word of its provider takes it. A
+buyer may claim from the seller only as long as the seller gives money back. Nothing charges again the hours of which
+the seller keeps its part.
 """
 
 from collections.abc import Mapping, Sequence

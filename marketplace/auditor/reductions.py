@@ -56,7 +56,7 @@ class Tranche:
 
     Attributes:
         period: The first statement of the period whose delivery accrued it; None for a payment.
-        left: Its dollars that were not reversed, whatever they became.
+        left: Its dollars less those that were reversed: outstanding, shares and money together.
     """
 
     outstanding: Decimal

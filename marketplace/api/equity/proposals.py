@@ -164,7 +164,7 @@ ROUTER: Final = Router(
 
 @get("/", summary="Get the table of rights")
 async def get_rights(reader: Read) -> RightsView:
-    """Return who must agree before an act takes effect, and who is told of it."""
+    """List who must agree to each act, and whom the feed tells of it."""
     del reader
     rows = tuple(RightView(**right._asdict(), told=tell(right.name)) for right in list_rights())
     return RightsView(rights=rows, decide_within_days=DECIDE_WITHIN.days)
