@@ -10,6 +10,7 @@ import pytest
 from marketplace.api.feed import tails
 from marketplace.client import MarketplaceClient, ProblemError, transport
 from marketplace.core.errors import Unavailable
+from marketplace.core.ids import derive_command_id, derive_id
 from marketplace.domain.deciders import PREFIXES
 from marketplace.log.memory import MemoryLog
 from tests.api.doors import serve
@@ -269,6 +270,10 @@ async def test_streams_that_share_their_reading_get_what_pages_show(database_url
         last = int(await stage.reach())
         asked = [(client, query) for client in (one, two, stage.admin) for query in ({}, {"aggregate": "account"})]
         asked.append((stage.admin, {"party_id": parties[0]}))
+        command_id = derive_command_id("platform", "deposit-4")
+        event_id = derive_id("evt", command_id, f"account/acc{parties[0][3:]}#0")
+        asked += [(client, {"command_id": command_id}) for client in (one, stage.admin)]
+        asked += [(client, {"event_id": event_id}) for client in (one, stage.admin)]
         async with AsyncExitStack() as closing, asyncio.timeout(PATIENCE_SECONDS):
             opened = []
             for client, query in asked * 2:
@@ -278,13 +283,14 @@ async def test_streams_that_share_their_reading_get_what_pages_show(database_url
                 opened.append(aiter((await closing.enter_async_context(streaming)).aiter_lines()))
             for number in range(6):
                 account = f"/v1/accounts/acc{parties[number % 2][3:]}/deposits"
-                get_id(await stage.post(stage.admin, account, {"amount_usd": "5", "reference": f"a{number}"}))
+                body = {"amount_usd": "5", "reference": f"a{number}"}
+                get_id(await stage.post(stage.admin, account, body, key=f"deposit-{number}"))
             end = await stage.reach()
             expected = []
             for client, query in asked:
                 page = await client.get("/v1/events", params={**query, "after": last}, headers={"Min-Seq": end})
                 expected.append([item["sequence"] for item in page.json()["items"]])
-            assert [len(sequences) for sequences in expected] == [3, 3, 3, 3, 12, 6, 3]
+            assert [len(sequences) for sequences in expected] == [3, 3, 3, 3, 12, 6, 3, 1, 2, 1, 1]
             for lines, sequences in zip(opened, expected * 2, strict=True):
                 heard: list[int] = []
                 while len(heard) < len(sequences):

@@ -109,12 +109,14 @@ class Selection:
     command_id: str | None = None
 
     def takes(self, view: EventView) -> bool:
-        """Return whether it selects an event that concerns the party, by its kind, type and aggregate."""
+        """Return whether it selects an event that concerns the party."""
         return (
             (self.kinds is None or view.aggregate in self.kinds)
             and (not self.tags or view.tag in self.tags)
             and view.tag not in self.hidden
             and self.aggregate_id in {None, view.aggregate_id}
+            and self.event_id in {None, view.event_id}
+            and self.command_id in {None, view.command_id, view.correlation_id}
         )
 
     @property

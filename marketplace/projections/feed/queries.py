@@ -15,13 +15,20 @@ from marketplace.projections.feed.visibility import EVERYONE, FULL
 
 
 class EventView(msgspec.Struct, frozen=True, kw_only=True):
-    """The position of one event; its body is in the log. `depth` says how much of the body the party sees."""
+    """The position of one event; its body is in the log.
+
+    Attributes:
+        correlation_id: The command that began the chain of its command; None if its own command did.
+        depth: How much of the body the party sees.
+    """
 
     sequence: int
     aggregate: str
     aggregate_id: str
     tag: str
+    event_id: str
     command_id: str
+    correlation_id: str | None
     fingerprint: str
     occurred_at: datetime
     depth: Depth = FULL
