@@ -59,22 +59,11 @@ def render_asyncapi(samples: Mapping[str, Document]) -> Document:
             **http_feed.render_operations(),
         },
         "components": {
-            "schemas": {_HEADERS_SCHEMA: _render_headers_schema(), **_drop_discriminators(schemas)},
+            "schemas": {_HEADERS_SCHEMA: _render_headers_schema(), **schemas},
             "messages": messages,
             "correlationIds": {"command": _CORRELATION},
         },
     }
-
-
-def _drop_discriminators(node: Any) -> Any:
-    """Return schemas without OpenAPI's `discriminator`: AsyncAPI means another thing by it, and tags are constants."""
-    if isinstance(node, dict):
-        return {
-            name: _drop_discriminators(value)
-            for name, value in node.items()
-            if not (name == "discriminator" and isinstance(value, dict) and "propertyName" in value)
-        }
-    return [_drop_discriminators(item) for item in node] if isinstance(node, list) else node
 
 
 _SERVER: Final[Document] = {

@@ -85,14 +85,14 @@ def _with_description(schema: Schema, text: str) -> Schema:
 def _tighten(schema: Any) -> Any:
     """Return the schema as any validator reads it.
 
-    Decimals have a pattern in place of a format that is no standard, patterns are those of ECMA-262, and enumerations
-    of one value are constants.
+    Decimals have a pattern in place of a format that is no standard, patterns are those of ECMA-262, enumerations of
+    one value are constants, and OpenAPI's `discriminator`, which strict validators refuse, is left out.
     """
     if isinstance(schema, list):
         return [_tighten(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    tightened = {key: _tighten(value) for key, value in schema.items()}
+    tightened = {key: _tighten(value) for key, value in schema.items() if key != "discriminator"}
     if tightened.get("format") == "decimal":
         del tightened["format"]
         tightened["pattern"] = DECIMAL_PATTERN

@@ -42,6 +42,21 @@ def test_a_schema_is_valid_draft_2020_12_and_stands_alone(tag: str) -> None:
     text = json.dumps(schema)
     assert set(re.findall(r'"format": "([^"]+)"', text)) <= {"date-time", "date"}, "strict validators refuse others"
     assert "(?" not in text, "RE2 and Go know no such patterns"
+    assert list_keywords(schema) <= KEYWORDS, "strict validators refuse keywords of other dialects"
+
+
+KEYWORDS = {*Draft202012Validator.VALIDATORS, "$schema", "$id", "$defs", "title", "description", "default"}
+
+
+def list_keywords(schema: object, *, names: bool = False) -> set[str]:
+    """Return the keywords of a schema; below `properties` and `$defs` the keys are names."""
+    if isinstance(schema, list):
+        return set().union(*map(list_keywords, schema))
+    if not isinstance(schema, dict):
+        return set()
+    values = schema.items() if names else ((key, value) for key, value in schema.items() if key != "default")
+    below = [list_keywords(value, names=not names and key in {"properties", "$defs"}) for key, value in values]
+    return set().union(() if names else schema, *below)
 
 
 @pytest.mark.parametrize("tag", TAGS)
