@@ -203,8 +203,7 @@ async def test_a_user_by_transfer_learns_the_end_and_not_its_fee_and_nothing_aft
     fees = {party_id: Decimal(one["event"]["data"]["fee_usd"]) for party_id, one in ends.items()}
     assert fees[trade.startup] > 0
     assert fees[second] == 0
-    assert not any(one["event"].keys() & {"hash", "previoushash"} for one in seen[second] if one["depth"] == "own")
-    assert all(one["event"]["hash"] for one in seen[second] if one["depth"] == "full")
+    assert not any(one["event"].keys() & {"hash", "previoushash"} for one in seen[second])
     assert {one["depth"] for one in seen[second]} == {"own", "full"}
     assert [one["event"]["type"] for one in seen[first]][-1] == "marketplace.grant.transferred.v1"
     assert any(one["event"]["type"].startswith("marketplace.usage.") for one in seen[second])

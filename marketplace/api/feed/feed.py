@@ -12,13 +12,14 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from events.envelope import CONTENT_TYPE, SPEC_VERSION, Envelope, render_time
+from events.envelope import CONTENT_TYPE, SPEC_VERSION, TYPE_PREFIX, Envelope, render_time
 from events.issuer_holders import Depth
 from events.registry import parse_type, render_body
 from marketplace.api.http.bodies.feed import CloudEvent, FeedItem, FeedPage
 from marketplace.api.http.queries import Reader
 from marketplace.api.http.services import Services
 from marketplace.core.errors import Corrupt
+from marketplace.core.ids import rename_id
 from marketplace.log.events import parse_event
 from marketplace.log.port import Recorded
 from marketplace.projections.engine.positions import load_reached
@@ -31,8 +32,11 @@ FILTERED_MAX: Final = 100_000
 """Events that a page with a filter looks through at most."""
 _PROPOSED: Final = "marketplace.proposal.made.v1"
 """An event of which even its company does not see all: the holders of a buyer are shown to the buyer only."""
-_IN_PART: Final = ("marketplace.issuer.", "marketplace.proposal.", "marketplace.mandate.")
-"""Events of aggregates of which some parties see some events in part."""
+_COVERING: Final = tuple(
+    f"{TYPE_PREFIX}{name}."
+    for name in ("auction", "bond", "grant.transferred", "issuer", "mandate", "proposal", "register", "schedule")
+)
+"""Events that follow others of their aggregate which some of their readers see in part or not at all."""
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
@@ -44,10 +48,15 @@ def is_limited(recorded: Recorded, depth: Depth, party_id: str | None) -> bool:
 def hides_hash(recorded: Recorded, depth: Depth, party_id: str | None) -> bool:
     """Return whether a party does not see an event's hashes: with them it could find hidden amounts by trying.
 
-    The hash of an event covers all earlier ones of its aggregate, so that no party sees any of an issuer, a proposal or
-    a mandate, nor of a grant that it uses by transfer.
+    The hash of an event covers all earlier ones of its aggregate. So no party sees any of an auction, which would tell
+    sealed offers, and of the other kinds in `_COVERING`, nor of another's account, nor of a grant that it uses by
+    transfer.
     """
-    return party_id is not None and (depth != "full" or recorded.envelope.type.startswith(_IN_PART))
+    if party_id is None:
+        return False
+    kind, _, id_ = recorded.envelope.subject.partition("/")
+    is_foreign = kind == "account" and id_ != rename_id("acc", party_id)
+    return depth != "full" or is_foreign or recorded.envelope.type.startswith(_COVERING)
 
 
 def hides_person(envelope: Envelope, party_id: str | None) -> bool:

@@ -53,8 +53,8 @@ WORDS: Final = {
     "gpus": "GPUs used; null: all of the nodes'.",
     "gpus_per_node": "GPUs of one node.",
     "granted_shares": "Shares in options that were granted.",
-    "hash": "SHA-256 of the event, to which the next one of its aggregate refers. A party gets no hash of issuers, "
-    "proposals, mandates and what it sees in part.",
+    "hash": "SHA-256 of the event, to which the next one of its aggregate refers. A party gets none that covers "
+    "what it does not see.",
     "held_usd": "The most that open orders hold.",
     "hours": "Hours worked, by all workers together.",
     "id": "Its id.",

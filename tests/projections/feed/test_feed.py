@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from events.envelope import render_headers
 from events.register import RegisterRelationEnded, RegisterRelationFound, RegisterRelationStated
 from events.registry import EVENT_TYPES, parse_body, render_body
+from marketplace.api.feed.feed import hides_hash
 from marketplace.domain.register import REGISTER_ID
 from marketplace.log.codec import hash_message
 from marketplace.log.memory import MemoryLog
@@ -21,7 +22,7 @@ from marketplace.projections.equity.cap_tables import find_depth, find_issuer
 from marketplace.projections.feed import holders
 from marketplace.projections.feed.projection import BLOCK_ROWS, event_index
 from marketplace.projections.feed.queries import EventFilter
-from marketplace.projections.feed.visibility import PUBLIC, limit_seen
+from marketplace.projections.feed.visibility import FULL, PUBLIC, get_named, limit_seen
 from tests.projections import market, resales
 from tests.projections.conftest import fill, project
 from tests.projections.market import FUND, PROVIDER, STARTUP, STRANGER
@@ -46,6 +47,28 @@ async def test_the_platform_sees_everything_in_order(engine: AsyncEngine, memory
     seen = await _seen(engine, None)
     assert [event.sequence for event in seen] == list(range(1, len(story.recorded) + 1))
     assert [event.tag for event in seen] == [fact.tag for fact in parse_facts(story.recorded)]
+
+
+async def test_no_hash_covers_an_amount_that_its_reader_does_not_see(engine: AsyncEngine, memory_log: MemoryLog):
+    """The hash of an event covers all earlier ones of its aggregate, so that amounts in these could be found by trying.
+
+    What a pool's reader does not see names grants, whose ids nobody guesses, or holds no amount. What a reader of an
+    instrument does not see, the routes show it.
+    """
+    story = await _project(engine, memory_log)
+    facts = {fact.sequence: fact for fact in parse_facts(story.recorded)}
+    parties = {party_id for fact in facts.values() for party_id in get_named(fact.event)} | {STRANGER}
+    covered: set[tuple[str, str]] = set()
+    for party_id in parties:
+        seen = {event.sequence: event.depth for event in await _seen(engine, party_id)}
+        hidden: dict[str, str] = {}
+        for recorded in story.recorded:
+            fact, depth = facts[recorded.sequence], seen.get(recorded.sequence)
+            if depth is not None and fact.id in hidden and not hides_hash(recorded, depth, party_id):
+                covered.add((hidden[fact.id], fact.tag))
+            if depth != FULL:
+                hidden[fact.id] = fact.tag
+    assert {tag.partition(".")[0] for _, tag in covered} <= {"pool", "instrument"}, covered
 
 
 async def test_a_startup_sees_its_orders_grants_money_and_equity(engine: AsyncEngine, memory_log: MemoryLog):
