@@ -31,8 +31,8 @@ _FILTERS: Final[Document] = {
 }
 _WITHHELD: Final = (
     "A party gets none of an auction, a bond, an issuer, a mandate, a proposal, the register, the schedule, another's "
-    "account, a transfer of a grant, or an event that it sees in part: with it hidden amounts could be found by trying. "
-    "The platform gets all."
+    "account, a transfer of a grant, or an event that it sees in part: with it hidden amounts could be found by "
+    "trying. The platform gets all."
 )
 _WAYS: Final = {
     "feed_page": (
