@@ -53,6 +53,7 @@ _COMPUTED: Final[Mapping[str, tuple[str, ...]]] = {
     "f'key_{state}'": ("key_expired", "key_revoked", "key_suspended"),
     "f'{kind}_unoffered'": ("gpu_class_unoffered", "region_unoffered"),
     "f'auction_{view.status}'": tuple(f"auction_{status}" for status in STATUSES["auction"]),
+    "f'{name}_range_empty'": ("cap_range_empty", "discount_range_empty", "strike_range_empty"),
     "f'{what}_exists'": ("reference_exists", "cause_exists"),
     "f'{what}_unwelcome'": ("provider_unwelcome", "site_unwelcome"),
     "f'{aggregate}_overdrawn'": ("warrant_overdrawn", "option_overdrawn"),

@@ -34,9 +34,11 @@ class Refusal(MarketplaceError):  # noqa: N818 - a refusal is an answer, not a f
 
     Attributes:
         others: Refusals of other members of the same request.
+        choices: The values that the member may have, where these can be listed.
     """
 
     others: "tuple[Refusal, ...]" = ()
+    choices: tuple[str, ...] = ()
 
     def __init__(self, code: str, message: str, *, pointer: str | None = None, **facts: Fact) -> None:
         super().__init__(message)

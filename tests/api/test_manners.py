@@ -222,7 +222,12 @@ UNPRINTABLE = ("text_unprintable", "/name")
         (b'{"name": "  ", "roles": ["startup"], "jurisdiction": "US"}', 422, "text_blank", "/name"),
         (rb'{"name": "\t\n", "roles": ["startup"], "jurisdiction": "US"}', 422, "text_blank", "/name"),
         ('{"name": "\u200b\u3000", "roles": ["startup"], "jurisdiction": "US"}'.encode(), 422, "text_blank", "/name"),
-        ('{"name": "\U0001d173\U0001bca0", "roles": ["startup"]}'.encode(), 422, "text_blank", "/name"),
+        (
+            '{"name": "\U0001d173\U0001bca0", "roles": ["startup"], "jurisdiction": "US"}'.encode(),
+            422,
+            "text_blank",
+            "/name",
+        ),
         (
             '{"name": "\u3164\u2800\ufe0f\u00ad", "roles": ["startup"], "jurisdiction": "US"}'.encode(),
             422,

@@ -29,6 +29,7 @@ from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Command, Commanded, provide_unlogged_command, without_log
 from marketplace.api.http.cursors import parse_cursor
 from marketplace.api.http.keys import DECIDE, LIFETIME_MAX, SEALED, Chain, KeyRing, Principal, get_status, name_operator
+from marketplace.api.http.known_values import suggest
 from marketplace.api.http.paging import Cursor, Limit, build_page
 from marketplace.api.http.queries import Read
 from marketplace.application.steps.access import require_platform
@@ -78,10 +79,11 @@ def _require_scopes(
     Raises:
         Refusal: ``scope_invalid`` · ``scope_missing``.
     """
-    for index, scope in enumerate(scopes):
-        if scope not in known:
-            text = f"{scope!r} is not a scope; use {', '.join(known)}"
-            raise Refusal("scope_invalid", text, pointer=f"/scopes/{index}")
+    unknown = [_refuse_scope(scope, index, known) for index, scope in enumerate(scopes) if scope not in known]
+    if unknown:
+        unknown[0].others = tuple(unknown[1:])
+        raise unknown[0]
+    for scope in scopes:
         if not principal.covers(scope):
             raise Refusal(
                 "scope_missing", f"this key lacks {scope} and cannot pass it on; use a key that has it", scope=scope
@@ -91,6 +93,13 @@ def _require_scopes(
             if not principal.covers(scope):
                 text = f"whoever issues a party's key can act as the party; use a key that has {scope}"
                 raise Refusal("scope_missing", text, scope=scope)
+
+
+def _refuse_scope(scope: str, index: int, known: tuple[str, ...]) -> Refusal:
+    text = f"{scope!r} is not a scope{suggest(scope, known)}; `allowed` lists the scopes"
+    refusal = Refusal("scope_invalid", text, pointer=f"/scopes/{index}")
+    refusal.choices = known
+    return refusal
 
 
 def _require_weaker(principal: Principal, chain: Chain) -> None:

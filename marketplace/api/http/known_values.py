@@ -167,4 +167,6 @@ async def _list_unoffered(services: Services, kind: Kind, wanted: Iterable[tuple
 def _refuse(kind: Kind, value: str, known: Collection[str], pointer: str) -> Refusal:
     name = {"gpu_class": "GPU class", "region": "region"}[kind]
     text = f"the market has no {name} {value!r}; it has {', '.join(known) or 'none yet'}{suggest(value, known)}"
-    return Refusal(f"{kind}_unoffered", text, pointer=pointer)
+    refusal = Refusal(f"{kind}_unoffered", text, pointer=pointer)
+    refusal.choices = tuple(known)
+    return refusal

@@ -214,7 +214,9 @@ def answer_refusal(request: Request[Any, Any, Any] | None, refusal: Refusal) -> 
         errors = _list_errors(refusal.faults)
     elif refusal.pointer is not None:
         found = (refusal, *refusal.others)[:FAULTS_MAX]
-        errors = tuple(FieldError(pointer=each.pointer or "", detail=each.message) for each in found)
+        errors = tuple(
+            FieldError(pointer=each.pointer or "", detail=each.message, allowed=each.choices) for each in found
+        )
     return render_problem(status, refusal.code, refusal.message, errors=errors, facts=facts, headers=headers)
 
 

@@ -114,15 +114,18 @@ def _list_names(annotation: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[s
             yield from _list_names(argument, (*path, _ITEMS) if within else path)
 
 
-def _require_names(path: tuple[str, ...], value: Any, pointer: str = "") -> None:
-    """Check the names that a body has at a path, by `require_name`."""
+def _list_misnamed(path: tuple[str, ...], value: Any, pointer: str = "") -> Iterator[Refusal]:
+    """Yield the refusals of the names that a body has at a path, by `require_name`."""
     if not path and isinstance(value, str):
-        require_name(value, pointer)
-    elif path and path[0] == _ITEMS:
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value or ()):
-            _require_names(path[1:], item, f"{pointer}/{key}")
+        try:
+            require_name(value, pointer)
+        except Refusal as refusal:
+            yield refusal
+    elif path and path[0] == _ITEMS and isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _list_misnamed(path[1:], item, f"{pointer}/{key}")
     elif path and isinstance(value, dict) and path[0] in value:
-        _require_names(path[1:], value[path[0]], f"{pointer}/{path[0]}")
+        yield from _list_misnamed(path[1:], value[path[0]], f"{pointer}/{path[0]}")
 
 
 class Decoders:
@@ -149,17 +152,41 @@ class Decoders:
         except msgspec.ValidationError as error:
             if decoded is msgspec.UNSET:
                 raise BodyInvalid(TOO_LARGE) from None
-            refusal = parse_validation_error(error)
-            faults = find_faults(self._twin_type, decoded) if isinstance(refusal, BodyInvalid) else ()
-            raise BodyInvalid(*faults) if faults else refusal from None
+            raise self._join(parse_validation_error(error), decoded) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise refuse_malformed(error) from None
-        for path in self._names:
-            _require_names(path, decoded)
+        except Refusal as refusal:
+            raise refusal if refusal.pointer is None else self._join(refusal, msgspec.json.decode(body)) from None
+        misnamed = [*self._list_misnamed(decoded)]
         outside = find_outside(true, is_requested)
+        if misnamed:
+            raise self._join(misnamed[0], decoded)
         if outside is not None:
             raise BodyInvalid(*find_faults(self._twin_type, decoded) or [BodyFault(outside, REQUESTED)])
         return true
+
+    def _list_misnamed(self, decoded: Any) -> Iterator[Refusal]:
+        for path in self._names:
+            yield from _list_misnamed(path, decoded)
+
+    def _join(self, refusal: Refusal, decoded: Any) -> Refusal:
+        """Return the refusal of a body with everything that is wrong with it."""
+        texts = () if isinstance(refusal, BodyInvalid) else (refusal, *refusal.others)
+        known = {each.pointer for each in texts}
+        faults = [fault for fault in find_faults(self._twin_type, decoded) if fault.pointer not in known]
+        known |= {fault.pointer for fault in faults}
+        misnamed = [each for each in self._list_misnamed(decoded) if each.pointer not in known]
+        faults += [BodyFault(each.pointer or "", each.message) for each in misnamed]
+        if isinstance(refusal, BodyInvalid):
+            return BodyInvalid(*faults or refusal.faults)
+        refusal.others = (*texts[1:], *map(_refuse_fault, faults))
+        return refusal
+
+
+def _refuse_fault(fault: BodyFault) -> Refusal:
+    refusal = Refusal("body_invalid", fault.detail, pointer=fault.pointer)
+    refusal.choices = fault.allowed
+    return refusal
 
 
 def refuse_malformed(error: Exception) -> Refusal:

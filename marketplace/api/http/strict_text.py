@@ -8,11 +8,13 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final, NoReturn
 
 import idna
 import msgspec
 
+from marketplace.api.http.body_faults import FAULTS_MAX
 from marketplace.api.http.known_values import NAME_CHARACTERS_MAX
 from marketplace.core.errors import Refusal
 
@@ -21,7 +23,7 @@ _SUSPECT: Final = re.compile(
     rb"|\xe2\x80[\x80-\xaf]|\xe2\x81[\x9f-\xaf]|\xe2\xa0\x80|\xe3\x80\x80|\xe3\x85\xa4|\xef\xb8[\x80-\x8f]|\xef\xbb\xbf|\xef\xbe\xa0"
     rb"|\xef\xb7[\x90-\xaf]|\xef\xbf[\xb9-\xbb\xbe\xbf]|[\xf0-\xf4][\x8f\x9f\xaf\xbf]\xbf[\xbe\xbf]|\xf0\x9b\xb2[\xa0-\xa3]|\xf0\x9d\x85[\xb3-\xba]|\xf3\xa0[\x80-\x87]"
 )
-"""The bytes of characters that `_require_text` may refuse, as UTF-8 or escaped."""
+"""The bytes of characters that `_list_unreadable` may refuse, as UTF-8 or escaped."""
 _BLANK_TEXT: Final = re.compile(rb'"\s+"')
 _OF_LINES: Final = "\t\n\r"
 _OVERRIDES: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -52,7 +54,7 @@ def require_readable(body: bytes) -> Any:
     Unicode's separators of lines, and its noncharacters count as control characters.
 
     Raises:
-        Refusal: ``member_repeated`` · ``text_blank`` · ``text_unprintable``.
+        Refusal: ``member_repeated`` · ``text_blank`` · ``text_unprintable``, with those of other texts as `others`.
         msgspec.ValidationError: A number is beyond those that Python reads.
         msgspec.DecodeError: The body is not JSON.
     """
@@ -60,8 +62,10 @@ def require_readable(body: bytes) -> Any:
     if msgspec.json.encode(decoded) != msgspec.json.format(body, indent=-1):
         _require_unique(body)
     if (b"\\" in body or b"\x7f" in body or _BLANK_TEXT.search(body)) if body.isascii() else _SUSPECT.search(body):
-        for pointer, text in _list_texts(decoded, ""):
-            _require_text(text, pointer)
+        refusals = [*islice(_list_unreadable(decoded), FAULTS_MAX)]
+        if refusals:
+            refusals[0].others = tuple(refusals[1:])
+            raise refusals[0]
     return decoded
 
 
@@ -94,13 +98,15 @@ def _list_texts(value: Any, pointer: str) -> Iterator[tuple[str, str]]:
             yield from _list_texts(item, f"{pointer}/{name}")
 
 
-def _require_text(text: str, pointer: str) -> None:
-    if text and all(unicodedata.category(character) in _BLANK for character in _INVISIBLE.sub("", text)):
-        where = pointer or "a name in the body"
-        raise Refusal("text_blank", f"{where} holds white space alone; send text, or leave it out", pointer=pointer)
-    for character in text:
-        if _is_no_text(character):
-            raise refuse_unprintable(f"U+{ord(character):04X}", pointer)
+def _list_unreadable(decoded: Any) -> Iterator[Refusal]:
+    """Yield the refusal of each text that a person cannot read."""
+    for pointer, text in _list_texts(decoded, ""):
+        unprintable = next((character for character in text if _is_no_text(character)), None)
+        if text and all(unicodedata.category(character) in _BLANK for character in _INVISIBLE.sub("", text)):
+            where = pointer or "a name in the body"
+            yield Refusal("text_blank", f"{where} holds white space alone; send text, or leave it out", pointer=pointer)
+        elif unprintable is not None:
+            yield refuse_unprintable(f"U+{ord(unprintable):04X}", pointer)
 
 
 def _is_no_text(character: str) -> bool:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from typing import Final, Literal
 
@@ -32,7 +33,7 @@ from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_span
 from marketplace.core.money import ZERO, require_price
-from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_bounds
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_all, require_bounds
 from marketplace.domain.supply.service_level import require_service
 from marketplace.domain.supply.stages import require_stages
 
@@ -184,22 +185,34 @@ def _list(command: ListLot, state: LotState) -> Sequence[LotEvent]:
         if state.listed == listed:
             return []
         raise refuse_exists("lot", listed.lot_id)
-    require_span(listed.start, listed.end, "/end")
-    _require_ask(listed.ask_usd_per_gpu_hour, command.floor_usd_per_gpu_hour)
+    require_all(
+        partial(require_span, listed.start, listed.end, "/end"),
+        partial(_require_ask, listed.ask_usd_per_gpu_hour, command.floor_usd_per_gpu_hour),
+        partial(_require_nodes, listed),
+    )
+    require_all(
+        partial(_require_duration, listed.duration_hours_min, listed.start, listed.end, "/duration_hours_min"),
+        partial(_require_steps, listed.ask_usd_per_gpu_hour, listed.further_asks, listed.nodes),
+        partial(_require_terms, listed),
+    )
+    require_bounds(listed)
+    return [listed]
+
+
+def _require_nodes(listed: LotListed) -> None:
     if listed.nodes_min > listed.nodes:
         raise Refusal(
             "nodes_min_above_nodes",
             f"the smallest order is {listed.nodes_min} nodes, and the lot has {listed.nodes}; state that or less",
             pointer="/nodes_min",
         )
-    _require_duration(listed.duration_hours_min, listed.start, listed.end, "/duration_hours_min")
-    _require_steps(listed.ask_usd_per_gpu_hour, listed.further_asks, listed.nodes)
+
+
+def _require_terms(listed: LotListed) -> None:
     if listed.service is not None:
         require_service(listed.service, "/service")
     if listed.stages is not None:
         require_stages(listed.stages, "/stages")
-    require_bounds(listed)
-    return [listed]
 
 
 def _require_duration(hours_min: int, start: datetime, end: datetime, pointer: str) -> None:

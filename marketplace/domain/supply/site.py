@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from itertools import pairwise
 from operator import itemgetter
 from typing import NamedTuple
@@ -46,7 +47,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import Load, build_steps, find_peak, require_aware
 from marketplace.core.money import require_share
-from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_bounds
+from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_all, require_bounds
 from marketplace.domain.supply.outages import require_prompt
 
 PUE_MAX = Decimal(5)
@@ -194,18 +195,23 @@ def _register(command: RegisterSite, state: SiteState) -> Sequence[SiteEvent]:
         if state.registered == registered:
             return []
         raise refuse_exists("site", registered.site_id)
-    require_country(registered.jurisdiction, "/jurisdiction")
-    pue = registered.power_usage_effectiveness
+    require_all(
+        partial(require_country, registered.jurisdiction, "/jurisdiction"),
+        partial(_require_effectiveness, registered.power_usage_effectiveness),
+        partial(require_share, registered.renewable_share, "/renewable_share"),
+        partial(_require_power, registered.power_energised_kw, registered.power_contracted_kw),
+    )
+    require_bounds(registered)
+    return [registered]
+
+
+def _require_effectiveness(pue: Decimal) -> None:
     if not pue.is_finite() or not 1 <= pue <= PUE_MAX:
         raise Refusal(
             "pue_out_of_range",
             f"power usage effectiveness is {pue}; it must be between 1 and {PUE_MAX}",
             pointer="/power_usage_effectiveness",
         )
-    require_share(registered.renewable_share, "/renewable_share")
-    _require_power(registered.power_energised_kw, registered.power_contracted_kw)
-    require_bounds(registered)
-    return [registered]
 
 
 def _require_power(energised_kw: int, contracted_kw: int) -> None:

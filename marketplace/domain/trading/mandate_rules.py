@@ -3,8 +3,10 @@
 `marketplace.domain.trading.mandate` documents the order of refusals.
 """
 
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 from events.mandate import InstrumentKind, MandateTerms
@@ -13,8 +15,35 @@ from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, require_price, require_price_per_share, require_share, require_usd
+from marketplace.domain.refusals import require_all
 from marketplace.domain.supply.gpu_vendors import find_vendor
 
+_AMOUNTS: Final[tuple[tuple[Callable[..., None], tuple[str, ...]], ...]] = (
+    (
+        require_usd,
+        (
+            "direct_budget_usd",
+            "sector_usd_max",
+            "approval_above_usd",
+            "valuation_cap_usd_min",
+            "valuation_cap_usd_max",
+        ),
+    ),
+    (
+        require_share,
+        (
+            "discount_min",
+            "discount_max",
+            "note_rate_min",
+            "dilution_max",
+            "vendor_share_max",
+            "generation_share_max",
+        ),
+    ),
+    (partial(require_price_per_share, zero=True), ("strike_usd_min", "strike_usd_max")),
+    (require_price, ("usd_per_gpu_hour_max", "list_price_multiple_max")),
+)
+"""Amounts that a mandate may state, by what each must be."""
 CAP_USD_MAX: Final = Decimal(100_000_000)
 """The greatest cap that a mandate takes unless it states another."""
 PRICE_USD_MAX: Final = Decimal(100)
@@ -83,68 +112,66 @@ def require_terms(terms: MandateTerms) -> None:
     Raises:
         Refusal: ``instrument_kinds_missing`` to ``time_naive``, as `mandate` lists them.
     """
+    require_all(partial(_require_kinds, terms), *_list_checks_of_amounts(terms))
+    ranges = (
+        ("cap", "valuation_cap_usd", terms.valuation_cap_usd_min, terms.valuation_cap_usd_max or CAP_USD_MAX),
+        ("discount", "discount", terms.discount_min, terms.discount_max),
+        ("strike", "strike_usd", terms.strike_usd_min, terms.strike_usd_max),
+    )
+    require_all(
+        partial(_require_share_of_budget, terms),
+        partial(_require_pricelist, terms),
+        *(partial(_require_range, *each) for each in ranges),
+        partial(_require_note_days, terms),
+        partial(_require_expiry, terms),
+    )
+
+
+def _require_kinds(terms: MandateTerms) -> None:
     if not terms.instrument_kinds:
         raise Refusal(
             "instrument_kinds_missing", "name at least one kind of instrument", pointer="/terms/instrument_kinds"
         )
-    _require_amounts(terms)
+
+
+def _require_share_of_budget(terms: MandateTerms) -> None:
     issuer, budgets = terms.issuer_usd_max, terms.budget_usd + (terms.direct_budget_usd or ZERO)
     if issuer > budgets:
         text = f"one issuer may get {issuer}, more than the whole budget of {budgets}; state that or less"
         raise Refusal("issuer_above_budget", text, pointer="/terms/issuer_usd_max")
+
+
+def _require_pricelist(terms: MandateTerms) -> None:
     if (terms.list_price_multiple_max is None) != (terms.pricelist_id is None):
         text = "list_price_multiple_max and pricelist_id belong together; state both or none"
         raise Refusal("pricelist_missing", text, pointer="/terms/pricelist_id")
-    low, high = terms.valuation_cap_usd_min, terms.valuation_cap_usd_max or CAP_USD_MAX
-    if low is not None and low > high:
-        text = f"the cap range is empty: {low} is above {high}; swap them"
-        raise Refusal("cap_range_empty", text, pointer="/terms/valuation_cap_usd_max")
-    if not _is_within(terms.discount_min or ZERO, None, terms.discount_max):
-        text = f"the discount range is empty: {terms.discount_min} is above {terms.discount_max}; swap them"
-        raise Refusal("discount_range_empty", text, pointer="/terms/discount_max")
-    if not _is_within(terms.strike_usd_min or ZERO, None, terms.strike_usd_max):
-        text = f"the strike range is empty: {terms.strike_usd_min} is above {terms.strike_usd_max}; swap them"
-        raise Refusal("strike_range_empty", text, pointer="/terms/strike_usd_max")
+
+
+def _require_range(name: str, member: str, low: Decimal | None, high: Decimal | None) -> None:
+    if not _is_within(low or ZERO, None, high):
+        text = f"the {name} range is empty: {low} is above {high}; swap them"
+        raise Refusal(f"{name}_range_empty", text, pointer=f"/terms/{member}_max")
+
+
+def _require_note_days(terms: MandateTerms) -> None:
     if terms.note_days_min > terms.note_days_max:
         text = f"the range of maturities is empty: {terms.note_days_min} is above {terms.note_days_max}; state both"
         raise Refusal("note_days_empty", text, pointer="/terms/note_days_max")
+
+
+def _require_expiry(terms: MandateTerms) -> None:
     if terms.expires_at is not None:
         require_aware(terms.expires_at, "/terms/expires_at")
 
 
-def _require_amounts(terms: MandateTerms) -> None:
-    require_share(terms.equity_credit, "/terms/equity_credit")
-    require_usd(terms.budget_usd, "/terms/budget_usd", zero=terms.direct_budget_usd is not None)
-    require_usd(terms.issuer_usd_max, "/terms/issuer_usd_max")
-    for name in (
-        "direct_budget_usd",
-        "sector_usd_max",
-        "approval_above_usd",
-        "valuation_cap_usd_min",
-        "valuation_cap_usd_max",
-    ):
-        amount = getattr(terms, name)
-        if amount is not None:
-            require_usd(amount, f"/terms/{name}")
-    for name in (
-        "discount_min",
-        "discount_max",
-        "note_rate_min",
-        "dilution_max",
-        "vendor_share_max",
-        "generation_share_max",
-    ):
-        share = getattr(terms, name)
-        if share is not None:
-            require_share(share, f"/terms/{name}")
-    for name in ("strike_usd_min", "strike_usd_max"):
-        strike = getattr(terms, name)
-        if strike is not None:
-            require_price_per_share(strike, f"/terms/{name}", zero=True)
-    for name in ("usd_per_gpu_hour_max", "list_price_multiple_max"):
-        price = getattr(terms, name)
-        if price is not None:
-            require_price(price, f"/terms/{name}")
+def _list_checks_of_amounts(terms: MandateTerms) -> Iterator[Callable[[], None]]:
+    yield partial(require_share, terms.equity_credit, "/terms/equity_credit")
+    yield partial(require_usd, terms.budget_usd, "/terms/budget_usd", zero=terms.direct_budget_usd is not None)
+    yield partial(require_usd, terms.issuer_usd_max, "/terms/issuer_usd_max")
+    for require, names in _AMOUNTS:
+        for name in names:
+            if getattr(terms, name) is not None:
+                yield partial(require, getattr(terms, name), f"/terms/{name}")
 
 
 def find_expiry(terms: MandateTerms, at: datetime) -> datetime | None:
