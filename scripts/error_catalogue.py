@@ -35,7 +35,7 @@ _SERVER: Final = "marketplace/api/http/server.py"
 _SENTENCES_MAX: Final = 5
 STATUSES: Final = {
     "approval": ("approved", "refused", "withdrawn", "lapsed"),
-    "auction": ("collecting", "locked", "failed", "cleared", "completed"),
+    "auction": ("collecting", "locked", "failed", "cleared"),
     "claim": ("open", "contested", "settled"),
     "financing": ("closed", "abandoned"),
     "grant": ("issued", "active", "degraded", "suspended", "completed", "terminated"),
@@ -68,7 +68,6 @@ _COMPUTED: Final[Mapping[str, tuple[str, ...]]] = {
 _SENTENCES: Final[Mapping[str, str]] = {
     "auction_cleared": "the auction is cleared already; this works only while it collects orders or is locked",
     "auction_collecting": "the auction still collects orders; read it again once it is locked or cleared",
-    "auction_completed": "the auction is completed already; this works only while it collects orders or is locked",
     "auction_failed": "an attempt to clear the auction failed, as detail says; it is tried again, or has released its "
     "orders",
     "auction_full": "there are more orders than one auction clears, and the admitted ones are worth more; offer more",

@@ -281,7 +281,7 @@ class Market:
             auction.status = "cleared"
         elif name == "completed":
             require(auction.status in {"locked", "cleared"}, "auction", sequence, f"{auction_id} is {auction.status}")
-            auction.status = "completed"
+            auction.status = "carried out"
             self._check_completed(message, auction, body)
 
     def _check_completed(self, message: Message, auction: Auction, body: dict[str, Any]) -> None:
@@ -292,7 +292,7 @@ class Market:
         """
         decided = auction.decisions
         wrong = sorted(order_id for order_id in auction.book if decided[order_id] != 1)
-        text = f"{body['auction_id']} is completed; {len(wrong)} of its orders have no decision or two: {wrong[:3]}"
+        text = f"{body['auction_id']} is carried out; {len(wrong)} of its orders have no decision or two: {wrong[:3]}"
         self.findings.require(not wrong, "decision", message.sequence, text)
 
     def _take_grant(self, message: Message, name: str, body: dict[str, Any]) -> None:

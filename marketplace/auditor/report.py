@@ -273,7 +273,7 @@ class Audit:
         for auction_id, auction in market.auctions.items():
             if auction.status in {"locked", "cleared"}:
                 hanging.append(f"auction {auction_id} is {auction.status}")
-            elif auction.status == "completed":
+            elif auction.status == "carried out":
                 locked = [order_id for order_id in auction.locked if market.orders[order_id] == "locked"]
                 hanging += [f"order {order_id} is locked, and no auction is at work on it" for order_id in locked]
         hanging += self._list_holds()

@@ -13,9 +13,12 @@
 An `AssertionError` is always a mistake in the code. HTTP status codes stand in `marketplace/api/http/problems.py` only.
 """
 
+import re
 from collections.abc import Mapping
+from typing import Final
 
 Fact = str | int | bool | None | list[str]
+_DOLLARS: Final = re.compile(r"(?<![\w.,/-])(\d+)(?:\.(\d+))?(?= (?:USD|dollars?)\b)")
 
 
 class MarketplaceError(Exception):
@@ -27,7 +30,7 @@ class Refusal(MarketplaceError):  # noqa: N818 - a refusal is an answer, not a f
 
     Args:
         code: Stable, in snake case, documented; clients branch on it.
-        message: What happened, with which values, and the remedy.
+        message: What happened, with which values, and the remedy. Dollars in it get two places, or as many as needed.
         pointer: JSON pointer to the member of the request that is wrong; None if no single member is.
         facts: The values in the message, for machines. `allowed` names the states in which the command is accepted;
             HTTP answers 409 then.
@@ -41,14 +44,19 @@ class Refusal(MarketplaceError):  # noqa: N818 - a refusal is an answer, not a f
     choices: tuple[str, ...] = ()
 
     def __init__(self, code: str, message: str, *, pointer: str | None = None, **facts: Fact) -> None:
-        super().__init__(message)
+        text = _DOLLARS.sub(_write_dollars, message)
+        super().__init__(text)
         self.code = code
-        self.message = message
+        self.message = text
         self.pointer = pointer
         self.facts: Mapping[str, Fact] = facts
 
     def __repr__(self) -> str:
         return f"Refusal({self.code!r}, {self.message!r}, {dict(self.facts)!r})"
+
+
+def _write_dollars(found: re.Match[str]) -> str:
+    return f"{found[1]}.{(found[2] or '').rstrip('0').ljust(2, '0')}"
 
 
 class Conflict(MarketplaceError):  # noqa: N818

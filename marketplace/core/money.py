@@ -79,22 +79,25 @@ def require_share(share: Decimal, pointer: str) -> None:
     Raises:
         Refusal: As `require_usd`.
     """
-    _require(share, pointer, "a share of one", Decimal(1), SHARE_PLACES, zero=True)
+    _require(share, pointer, "", Decimal(1), SHARE_PLACES, zero=True)
 
 
 def _require(value: Decimal, pointer: str, unit: str, maximum: Decimal, places: int, *, zero: bool) -> None:
     if not value.is_finite():
-        raise Refusal("not_a_number", f"{pointer} is {value}; state {unit} as a decimal number", pointer=pointer)
+        raise Refusal(
+            "not_a_number",
+            f"{pointer} is {value}; state {unit or 'a share of one'} as a decimal number",
+            pointer=pointer,
+        )
     text = f"{value:f}" if abs(value.adjusted()) <= _WRITTEN_OUT_MAX else str(value)
+    stated = f"{pointer} is {text} {unit}".rstrip()
     if value.is_signed() or (value == 0 and not zero):
         bound = "at least 0" if zero else "above 0"
-        raise Refusal(
-            "amount_not_positive", f"{pointer} is {text} {unit}; it must be {bound}", pointer=pointer, value=text
-        )
+        raise Refusal("amount_not_positive", f"{stated}; it must be {bound}", pointer=pointer, value=text)
     if value > maximum:
         raise Refusal(
             "amount_too_large",
-            f"{pointer} is {text} {unit}; the most is {maximum:f}",
+            f"{stated}; the most is {maximum:f}",
             pointer=pointer,
             value=text,
             maximum=f"{maximum:f}",
@@ -102,7 +105,7 @@ def _require(value: Decimal, pointer: str, unit: str, maximum: Decimal, places: 
     if not _fits(value, places):
         raise Refusal(
             "amount_too_precise",
-            f"{pointer} is {text} {unit}; at most {places} decimal places are allowed",
+            f"{stated}; at most {places} decimal places are allowed",
             pointer=pointer,
             value=text,
             places=places,

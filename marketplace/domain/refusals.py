@@ -118,9 +118,14 @@ def require_same(act: msgspec.Struct, recorded: Sequence[msgspec.Struct], pointe
     if recorded:
         told = next((event for event in recorded if type(event) is type(act)), recorded[0])
         differing = (
-            f"{name} {getattr(act, name)}, not {getattr(told, name)}"
+            f"{name} {_write(getattr(act, name))}, not {_write(getattr(told, name))}"
             for name in act.__struct_fields__
             if type(told) is type(act) and getattr(act, name) != getattr(told, name)
         )
         reason = f"the event is not what its command records: {next(differing, f'{len(recorded)} events, not one')}"
     raise Refusal("act_repeated", f"{pointer}: {reason}", pointer=pointer)
+
+
+def _write(value: object) -> str:
+    """Return a value as the body of a request states it."""
+    return msgspec.json.encode(value).decode().strip('"')

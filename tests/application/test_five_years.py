@@ -22,7 +22,7 @@ async def test_a_grant_of_five_years_is_cleared_stated_and_settled(memory_log):
     auction = await market.auction(periods=DAYS)
     async with market.worker():
         market.clock.at = market.day(0.5)
-        await market.until("auction", auction, "completed", seconds=60)
+        await market.until_carried_out(auction, seconds=60)
         grant = await market.state("grant", (await market.state("order", order)).grant_id)
         assert grant.issued.end - grant.issued.start == timedelta(days=DAYS)
         for period in list_periods(grant):

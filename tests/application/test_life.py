@@ -49,12 +49,12 @@ async def test_a_standing_order_that_lost_keeps_its_holds_until_it_expires(marke
     auction = await market.auction()
     async with market.worker():
         market.clock.at = market.day(0.5)
-        await market.until("auction", auction, "completed")
+        await market.until_carried_out(auction)
         state = await market.state("order", order)
         assert (state.status, (await market.account(startup)).held_usd) == ("open", state.cash_hold_usd)
         second = await market.auction(locks_at=2, horizon=2)
         market.clock.at = market.day(2)
-        await market.until("auction", second, "completed")
+        await market.until_carried_out(second)
         assert (await market.state("order", order)).status == "open"
         market.clock.at = market.day(9)
         await market.until("order", order, "expired")

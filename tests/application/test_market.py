@@ -28,7 +28,7 @@ async def test_a_mixed_order_is_matched_delivered_paid_and_accrues():
     assert account.held_usd == Decimal(2 * 8 * 960 + 2 * 8 * 48)
     async with market.worker():
         market.clock.at = market.day(0.5)
-        await market.until("auction", auction, "completed")
+        await market.until_carried_out(auction)
         won = await market.state("order", order)
         assert won.status == "matched"
         assert (await market.state("order", loser)).status == "unmatched"

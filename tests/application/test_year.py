@@ -36,7 +36,7 @@ async def test_a_year_of_draws_statements_and_expiries_ends_with_everything_sett
     auction = await market.auction(periods=DAYS + 10)
     async with market.worker():
         market.clock.at = market.day(0.5)
-        await market.until("auction", auction, "completed", seconds=60)
+        await market.until_carried_out(auction, seconds=60)
         grant = await market.state("grant", (await market.state("order", order)).grant_id)
         await _deliver_a_year(market, grant)
         await market.until("grant", grant.issued.grant_id, "completed", seconds=60)

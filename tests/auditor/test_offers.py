@@ -30,7 +30,7 @@ async def match(market, trade, kind, terms, **rules):
     order = await offer_equity(market, trade, kind, terms, **rules)
     async with market.worker():
         market.clock.at = max(market.clock.at, market.day(0.5))
-        await market.until("auction", trade.auction, "completed")
+        await market.until_carried_out(trade.auction)
     assert (await market.state("order", order)).status == "matched"
 
 

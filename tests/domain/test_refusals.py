@@ -45,8 +45,8 @@ RAISED_BY = {
     "require_country": {"country_unlisted"},
     "require_service": AMOUNTS | {"credits_above_promise", "credits_out_of_order"},
 }
-
-
+COMPUTED = {"what": ("reference", "cause"), "name": ("cap", "discount", "strike")}
+"""Values of the variables with which computed codes begin."""
 PARTS = {
     "account": ("account_approvals", "account_state"),
     "grant": ("grant_notice", "rescheduling"),
@@ -79,6 +79,8 @@ def find_raised(aggregate):
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
             continue
         name = call.func.id
+        if name == "partial" and isinstance(call.args[0], ast.Name):  # a check among others, by `require_all`
+            name = call.args[0].id
         codes |= RAISED_BY.get(name, set())
         if name in {"refuse_unknown", "refuse_exists"}:
             codes.add(f"{call.args[0].value}_{name.removeprefix('refuse_')}")
@@ -90,13 +92,14 @@ def find_raised(aggregate):
 
 
 def read_codes(argument):
-    """Return the codes of a refusal's first argument: a text, a choice of texts, or `{what}_exists`."""
+    """Return the codes of a refusal's first argument: a text, a choice of texts, or one such as `{what}_exists`."""
     if isinstance(argument, ast.Constant):
         return {argument.value}
     if isinstance(argument, ast.IfExp):
         return read_codes(argument.body) | read_codes(argument.orelse)
     assert isinstance(argument, ast.JoinedStr), ast.dump(argument)
-    return {f"{what}{argument.values[-1].value}" for what in ("reference", "cause")}
+    name, ending = argument.values
+    return {f"{each}{ending.value}" for each in COMPUTED[name.value.id]}
 
 
 def matches(pattern, code):

@@ -82,7 +82,7 @@ async def run_auction(servers: NatsServers, sizes: Sizes, seconds_max: float) ->
             await _wait_until(lambda: _is_read(worker, log), seconds_max)
             market.clock.at = market.day(0.5)
             began = time.monotonic()
-            for status in ("locked", "cleared", "completed"):
+            for status in ("locked", "cleared", "carried out"):
                 await _wait_until(lambda status=status: _has_reached(worker, auction, status), seconds_max)
                 marks[status] = time.monotonic() - began
                 waits.mark(status)
@@ -152,8 +152,9 @@ async def _is_read(worker: Worker, log: JetStreamLog) -> bool:
 
 
 async def _has_reached(worker: Worker, auction: str, status: str) -> bool:
-    order = ("collecting", "locked", "cleared", "completed")
-    reached = (await worker._handler.cache.load(AUCTION, auction)).state.status
+    order = ("collecting", "locked", "cleared", "carried out")
+    state = (await worker._handler.cache.load(AUCTION, auction)).state
+    reached = "carried out" if state.is_carried_out else state.status
     assert reached in order, reached
     return order.index(reached) >= order.index(status)
 

@@ -113,7 +113,7 @@ async def test_a_worker_waits_while_nats_is_away_and_then_goes_on(tmp_path):
             await asyncio.sleep(1.5)
             await servers.start(0)
             await until_reachable(log)
-            await market.until("auction", trade.auction, "completed")
+            await market.until_carried_out(trade.auction)
         await check_log(log)
 
 
@@ -128,4 +128,4 @@ async def test_a_worker_that_starts_while_nats_is_away_begins_when_it_is_back(tm
             await asyncio.sleep(0.5)
             await servers.start(0)
             await until_reachable(log)
-            await market.until("auction", trade.auction, "completed")
+            await market.until_carried_out(trade.auction)

@@ -4,6 +4,8 @@
 after them and expects nothing new, and takes each event through the codec. `refused(code)` expects the refusal.
 """
 
+import re
+
 import pytest
 
 from events.registry import get_tag, parse_body, render_body
@@ -45,4 +47,26 @@ class _When:
             decider.decide(self.command, state)
         assert caught.value.code == code, caught.value.message
         assert pointer is None or caught.value.pointer == pointer
+        for each in (caught.value, *caught.value.others):
+            assert_plain(each)
         return caught.value
+
+
+_FRACTION = re.compile(r"(?<![\w/.-])\d+/\d+(?![\w/])")
+_STRANGE = re.compile(
+    r"\d-\d\d \d\d:\d\d|\+00:00|\b\w+\(\w+=|Decimal\(|Fraction\(|\bNone\b|\bTrue\b|\bFalse\b|\d\.\d*0 of "
+)
+_DOLLARS = re.compile(r"(?<![\w.,/-])\d+(\.\d+)? (?:USD|dollars?)\b")
+
+
+def assert_plain(refusal):
+    """Check that a sentence states instants, fractions and dollars in their one form, and facts name what is exact."""
+    text = refusal.message
+    if refusal.code not in {"split_leaves_fractions", "act_repeated"}:  # these quote the request, which has fractions
+        assert not _FRACTION.search(text), text
+    assert not _STRANGE.search(text), text
+    for found in _DOLLARS.finditer(text):
+        places = (found[1] or "")[1:]
+        assert places == places.rstrip("0").ljust(2, "0"), text
+    for name, value in refusal.facts.items():
+        assert name.endswith("_exact") or not (isinstance(value, str) and _FRACTION.fullmatch(value)), (name, value)

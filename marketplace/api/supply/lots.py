@@ -90,7 +90,7 @@ async def resume(command: Commanded, lot_id: FromPath[str]) -> Response[ReceiptB
 async def withdraw(command: Commanded, lot_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
     """Take a lot off the market for good. Grants on it stay.
 
-    A lot cannot be withdrawn from an auction's no-cancel phase until the auction is completed.
+    A lot cannot be withdrawn from an auction's no-cancel phase until the auction is carried out.
     """
     auction_ids = await command.list_auctions()
     receipt = await withdraw_lot(command.handler, command.context, lot_id, reason=data.reason, auction_ids=auction_ids)

@@ -179,7 +179,8 @@ def _find_excess(reading: HoursReading, at: datetime, state: ServiceLine) -> Ref
     if state.hours + reading.hours > agreed.hours:
         return Refusal(
             "hours_above_agreement",
-            f"{state.hours} of {agreed.hours} hours are already reported, too many for {reading.hours} more; agree on"
+            f"{state.hours.normalize():f} of {agreed.hours.normalize():f} hours are already reported, too many for"
+            f" {reading.hours.normalize():f} more; agree on"
             " another service line for the rest",
         )
     workers = state.proposed.workers

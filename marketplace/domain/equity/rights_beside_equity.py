@@ -242,7 +242,7 @@ BESIDE_EQUITY: Final = (
         "mandate_bound",
         "a mandate is amended or revoked, or an order refused, while an auction decides on an order that it pays for",
         "the platform",
-        "nobody else; refused to the holder until the auction is completed",
+        "nobody else; refused to the holder until the auction is carried out",
         "never",
         _NOTHING,
     ),

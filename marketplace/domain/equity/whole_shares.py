@@ -8,8 +8,7 @@ from fractions import Fraction
 from typing import Final
 
 from marketplace.core.errors import Refusal
-from marketplace.core.money import render_ratio
-from marketplace.core.rounding import round_half_even
+from marketplace.core.money import render_ratio, round_ratio
 
 ROUNDING_MAX: Final = Fraction(1, 100)
 """The largest part of its exact shares that money may lose or gain by rounding to whole ones."""
@@ -54,7 +53,7 @@ def require_fine(instrument_id: str, exact: Fraction, shares: int, price_usd: Fr
         return
     raise Refusal(
         "conversion_coarse",
-        f"{instrument_id} would become {shares} of {round_half_even(exact, 4)} shares, {consequence}; split the stock,"
+        f"{instrument_id} would become {shares} of {round_ratio(exact, 4):f} shares, {consequence}; split the stock,"
         " or state more places of the price",
         instrument_id=instrument_id,
         shares=shares,

@@ -147,7 +147,7 @@ def require_precedence(auction: Auction, earlier: Iterable[Auction], later: Iter
                 raise Refusal(
                     "auction_waits",
                     f"auction {rival_id} is {rival.status} and awards capacity of the same time;"
-                    f" {auction.opened.auction_id} locks once that one is completed",
+                    f" {auction.opened.auction_id} locks once that one is carried out",
                     auction_id=rival_id,
                     status=rival.status,
                 )
@@ -161,7 +161,7 @@ def holds_up(rival: Auction, auction: Auction, *, earlier: bool) -> bool:
         auction: The auction that is to lock.
         earlier: Whether the rival locks first. A later one matters only once it is locked.
     """
-    if rival.status == "completed" or (rival.status == "collecting" and not earlier):
+    if rival.is_carried_out or (rival.status == "collecting" and not earlier):
         return False
     return rival.horizon_start < auction.horizon_end and auction.horizon_start < rival.horizon_end
 
@@ -173,7 +173,7 @@ def has_bound(auction: Auction, at: datetime) -> bool:
     """
     if auction.status == "collecting":
         return at >= _find_binding(auction)
-    return auction.status != "completed"
+    return not auction.is_carried_out
 
 
 def _find_binding(auction: Auction) -> datetime:
@@ -192,10 +192,10 @@ def require_not_deciding(auction: Auction, at: datetime) -> None:
         raise Refusal(
             "market_deciding",
             f"auction {opened.auction_id} is deciding who gets what is free; it locks at"
-            f" {render_instant(opened.locks_at)}; try again once it is completed",
+            f" {render_instant(opened.locks_at)}; try again once it is carried out",
             auction_id=opened.auction_id,
             frozen_until=render_instant(opened.locks_at),
-            allowed="completed",
+            allowed="carried out",
         )
 
 
@@ -218,7 +218,7 @@ def require_hold_over(auction: Auction, held: QuoteHeld) -> None:
         raise Refusal(
             "quote_meets_auction",
             f"auction {auction.opened.auction_id} may award this capacity and binds its orders at {latest}; hold it"
-            " until then at most, take part with an order, or hold it once the auction is completed",
+            " until then at most, take part with an order, or hold it once the auction is carried out",
             pointer="/hold_seconds",
             auction_id=auction.opened.auction_id,
             held_until_max=latest,
@@ -246,15 +246,15 @@ def require_offer_kept(*, is_bound: bool, is_sold: bool) -> None:
         raise Refusal(
             "market_deciding",
             "the company is not sold while an auction decides who pays for compute in its equity; agree again once it"
-            " is completed",
-            allowed="completed",
+            " is carried out",
+            allowed="carried out",
         )
     if is_bound:
         raise Refusal(
             "market_deciding",
             "the company does not grow while an auction decides who pays for compute in its shares; try again once it"
-            " is completed",
-            allowed="completed",
+            " is carried out",
+            allowed="carried out",
         )
 
 
@@ -291,7 +291,7 @@ def require_unfrozen_lot(auction: Auction, lot: Lot, at: datetime, *, moves: boo
         lot_id=lot.listed.lot_id,
         auction_id=opened.auction_id,
         frozen_until=render_instant(opened.locks_at),
-        allowed="completed" if moves else "locked",
+        allowed="carried out" if moves else "locked",
     )
 
 
@@ -337,12 +337,12 @@ def require_unbound(auction: Auction, mandate_id: str, order: OrderState, at: da
         raise Refusal(
             "mandate_bound",
             f"auction {opened.auction_id} decides on order {order.placed.order_id}, paid by mandate {mandate_id};"
-            f" it locks at {render_instant(opened.locks_at)}, and this works again once it is completed",
+            f" it locks at {render_instant(opened.locks_at)}, and this works again once it is carried out",
             mandate_id=mandate_id,
             order_id=order.placed.order_id,
             auction_id=opened.auction_id,
             frozen_until=render_instant(opened.locks_at),
-            allowed="completed",
+            allowed="carried out",
         )
 
 

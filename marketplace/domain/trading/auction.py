@@ -17,7 +17,8 @@ Invariants:
     6. A part exceeds `PART_BYTES_MAX` only if it contains a single row, with the pools that this row names.
 
 Refusals in order: auction_unknown · auction_exists · time_naive · phases_reversed · horizon_too_long ·
-value_out_of_bounds · auction_<status> · supply_changed · book_mismatch · decisions_incomplete.
+value_out_of_bounds · auction_<status> · supply_changed · book_mismatch · decisions_incomplete ·
+auction_carried_out.
 """
 
 from abc import ABC, abstractmethod
@@ -193,7 +194,7 @@ AuctionCommand = (
 )
 
 
-Status = Literal["collecting", "locked", "failed", "cleared", "completed"]
+Status = Literal["collecting", "locked", "failed", "cleared"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +216,12 @@ class Auction(ABC):
     @property
     @abstractmethod
     def status(self) -> Status:
-        """Return ``collecting``, ``locked``, ``failed``, ``cleared`` or ``completed``."""
+        """Return ``collecting``, ``locked``, ``failed`` or ``cleared``."""
+
+    @property
+    def is_carried_out(self) -> bool:
+        """Return whether every decision was carried out, or every order released."""
+        return False
 
     @property
     def horizon_start(self) -> datetime:
@@ -295,8 +301,13 @@ class CompletedAuction(FrozenAuction):
 
     @property
     def status(self) -> Status:
-        """Return ``completed``."""
-        return "completed"
+        """Return ``cleared``, or ``failed`` where it released its orders."""
+        return "failed" if self.cleared is None else "cleared"
+
+    @property
+    def is_carried_out(self) -> bool:
+        """Return True."""
+        return True
 
 
 AuctionState = Auction | None
@@ -401,10 +412,7 @@ def _clear(command: ClearAuction, state: Auction) -> Sequence[AuctionEvent]:
     result = Result(**{name: getattr(command, name) for name in command.__struct_fields__})
     if isinstance(state, ClearedAuction | CompletedAuction) and state.cleared == result:
         return []
-    if isinstance(state, AbandonedAuction):
-        raise refuse_status("auction", command.auction_id, state.status, "locked")
-    if not isinstance(state, LockedAuction):
-        raise refuse_status("auction", command.auction_id, state.status, "locked or failed")
+    state = _require_locked(state)
     if command.certificate.book_hash != state.locked.book_hash:
         raise Refusal(
             "book_mismatch",
@@ -423,18 +431,29 @@ def _clear(command: ClearAuction, state: Auction) -> Sequence[AuctionEvent]:
     return split_result(result)
 
 
+def _require_locked(state: Auction) -> LockedAuction:
+    if not isinstance(state, LockedAuction) or isinstance(state, AbandonedAuction):
+        allowed = "locked" if state.status == "failed" else "locked or failed"
+        raise refuse_status("auction", state.opened.auction_id, state.status, allowed)
+    return state
+
+
 def _fail(command: FailAuction, state: Auction) -> Sequence[AuctionEvent]:
     if isinstance(state, AbandonedAuction) or (isinstance(state, FrozenAuction) and command.attempt <= state.attempts):
         return []
-    if not isinstance(state, LockedAuction):
-        raise refuse_status("auction", command.auction_id, state.status, "locked or failed")
+    _require_locked(state)
     return [AuctionFailed(auction_id=command.auction_id, reason=command.reason, attempt=command.attempt)]
 
 
 def _complete(command: CompleteAuction, state: Auction) -> Sequence[AuctionEvent]:
     event = AuctionCompleted(**{name: getattr(command, name) for name in command.__struct_fields__})
-    if isinstance(state, CompletedAuction) and state.completed == event:
-        return []
+    if isinstance(state, CompletedAuction):
+        if state.completed == event:
+            return []
+        raise Refusal(
+            "auction_carried_out",
+            f"auction {command.auction_id} was carried out with another outcome; nothing of it changes now",
+        )
     if not isinstance(state, ClearedAuction | AbandonedAuction):
         raise refuse_status("auction", command.auction_id, state.status, "cleared")
     return [event]

@@ -26,7 +26,7 @@ DECIDING: Final = frozenset({"lot_frozen", "market_deciding"})
 WAITING: Final = DECIDING | {"funds_insufficient", "note_matured", "sale_declared"}
 """Refusals that may end once an account is filled, an auction is decided, a note extended or a sale withdrawn."""
 
-_RACED: Final = frozenset({"auction_locked", "auction_failed", "auction_cleared", "auction_completed"})
+_RACED: Final = frozenset({"auction_locked", "auction_failed", "auction_cleared", "auction_carried_out"})
 """Another worker moved the auction on. The next check finds what is left to do."""
 
 _NEVER: Final[frozenset[str]] = frozenset()

@@ -87,7 +87,7 @@ async def sell(market, provider, startup, *, lock, ask, nodes=2, start=10, end=9
     order = await market.order(startup, cash="9", nodes=nodes, days=days, earliest=start, latest=start, **wishes)
     auction = await market.auction(lock, horizon=start, periods=days + 1)
     market.clock.at = market.day(lock)
-    await market.until("auction", auction, "completed")
+    await market.until_carried_out(auction)
     grant = await market.state("grant", (await market.state("order", order)).grant_id)
     return SimpleNamespace(grant=grant, lot=lot, pool=pool)
 

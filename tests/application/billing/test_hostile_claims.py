@@ -293,7 +293,7 @@ async def test_two_grants_under_one_incident_claim_its_nodes_once(market):
     auction = await market.auction()
     async with market.worker():
         market.clock.at = market.day(0.5)
-        await market.until("auction", auction, "completed")
+        await market.until_carried_out(auction)
         ids = [(await market.state("order", order)).grant_id for order in orders]
         market.clock.at = market.day(4)
         for grant_id in ids:

@@ -143,7 +143,7 @@ async def test_a_holder_claims_from_a_reseller_while_it_may_not_yet_claim_from_i
         order = await market.order(buyer, **terms, earliest=6, latest=6)
         auction = await market.auction(locks_at=2, horizon=2)
         market.clock.at = market.day(2)
-        await market.until("auction", auction, "completed", seconds=60)
+        await market.until_carried_out(auction, seconds=60)
         bought = await market.state("grant", (await market.state("order", order)).grant_id)
         done = SimpleNamespace(trade=trade, bought=bought)
         statement_id = await state(market, done)

@@ -125,7 +125,7 @@ async def test_what_rolls_forward_waits_for_an_auction_that_froze_the_lot_and_ta
         assert caught.value.code == "lot_frozen"
         market.clock.at = market.day(33)
         assert (await market.until("order", order, "matched", "unmatched", seconds=WAIT)).status == "matched"
-        await market.until("auction", auction, "completed", seconds=WAIT)
+        await market.until_carried_out(auction, seconds=WAIT)
         market.clock.at += timedelta(minutes=20)
         issued = await market.until("statement", period.statement_id, "issued", seconds=WAIT)
     assert issued.service.consequence == remedy
@@ -191,7 +191,7 @@ async def test_cash_alone_rolls_forward_where_the_grant_says_so(start):
     auction = await market.auction()
     async with market.worker():
         market.clock.at = market.day(0.5)
-        await market.until("auction", auction, "completed", seconds=WAIT)
+        await market.until_carried_out(auction, seconds=WAIT)
         grant = await market.state("grant", (await market.state("order", order)).grant_id)
         assert grant.issued.service == terms
         trade = type("Trade", (), {"provider": provider})

@@ -138,6 +138,6 @@ async def test_an_order_that_asks_for_a_better_provider_is_told_what_the_stateme
         today = (market.clock.at - market.day(0)).days
         auction = await market.auction(locks_at=today + 2, horizon=today + 3, periods=40)
         market.clock.at = market.day(today + 2)
-        await market.until("auction", auction, "completed", seconds=WAIT)
+        await market.until_carried_out(auction, seconds=WAIT)
         assert (await market.state("order", content)).status == "matched"
         assert (await market.state("order", picky)).status == "unmatched"

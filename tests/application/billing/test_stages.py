@@ -87,7 +87,7 @@ class Deal:
     async def award(self):
         market = self.market
         market.clock.at = market.day(0.5)
-        await market.until("auction", self.auction, "completed")
+        await market.until_carried_out(self.auction)
         self.grant_id = (await market.state("order", self.order)).grant_id
         self.issued = (await self.grant()).issued
         return await self.grant()

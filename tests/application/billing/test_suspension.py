@@ -79,7 +79,7 @@ async def test_nothing_is_matched_for_a_party_that_is_suspended_since_the_order_
     await suspend(market, getattr(trade, side))
     async with market.worker():
         market.clock.at = market.day(0.5)
-        await market.until("auction", trade.auction, "completed")
+        await market.until_carried_out(trade.auction)
     order = await market.state("order", trade.order)
     assert order.status == ("open" if side == "startup" else "unmatched")
     assert all(not hold.committed_usd for hold in (await market.state("mandate", trade.mandate)).holds.values())

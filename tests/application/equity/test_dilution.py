@@ -124,7 +124,7 @@ async def test_a_limit_is_refused_below_what_open_and_bound_orders_promise_and_u
     assert caught.value.code == "dilution_exceeded"
     async with market.worker():
         market.clock.at = (await market.state("auction", trade.auction)).opened.locks_at
-        await market.until("auction", trade.auction, "completed")
+        await market.until_carried_out(trade.auction)
     assert (await market.state("order", trade.order)).status == "matched"
     await check_log(market.log)
 

@@ -57,7 +57,7 @@ async def test_a_resale_names_its_auction_and_the_grant_of_its_seller(memory_log
         order = await market.order(buyer, **paid, days=3, nodes=1, earliest=6, latest=6)
         auction = await market.auction(locks_at=2, horizon=2)
         market.clock.at = market.day(2)
-        await market.until("auction", auction, "completed", seconds=60)
+        await market.until_carried_out(auction, seconds=60)
     bought = await market.state("grant", (await market.state("order", order)).grant_id)
     assert bought.issued.resale is not None
     assert Decimal(bought.issued.equity.principal_commitment_usd) > 0

@@ -168,7 +168,7 @@ async def test_a_company_whose_sale_is_declared_draws_on_no_mandate_and_offers_n
     await refuse("sale_declared", offer_equity(market, trade, "safe", SAFE))
     async with market.worker():
         market.clock.at = max(market.clock.at, market.day(0.5))
-        await market.until("auction", trade.auction, "completed")
+        await market.until_carried_out(trade.auction)
     assert (await market.state("order", placed)).status == "cancelled"
 
 
@@ -176,7 +176,7 @@ async def offer_in_auction(market, trade):
     """Return an auction that binds its orders at noon and locks soon after, and an open order that offers a SAFE."""
     async with market.worker():
         market.clock.at = max(market.clock.at, market.day(0.5))
-        await market.until("auction", trade.auction, "completed")
+        await market.until_carried_out(trade.auction)
     auction = await market.auction(locks_at=0.7, no_cancel_at=0.6)
     safe = structs.replace(SAFE, valuation_cap_usd=Decimal(12_000_000))
     return auction, await offer_equity(market, trade, "safe", safe)
@@ -201,7 +201,7 @@ async def test_no_sale_is_declared_while_an_auction_has_bound_an_order_that_pays
         refusal = await refuse("market_deciding", declare())
         assert order not in str(refusal), "holders who vote read it too"
         market.clock.at = market.day(0.7)
-        await market.until("auction", auction, "completed")
+        await market.until_carried_out(auction)
     assert (await market.state("order", order)).status == "matched"
     assert await declare()
     await check_log(market.log)
@@ -220,6 +220,6 @@ async def test_the_last_agreement_to_a_sale_waits_for_the_auction_that_has_bound
         await refuse("market_deciding", vote(market, friend, sale))
         assert (await market.state("proposal", sale)).status == "open"
         market.clock.at = market.day(0.7)
-        await market.until("auction", auction, "completed")
+        await market.until_carried_out(auction)
     assert (await market.state("order", order)).status == "matched"
     await check_log(market.log)

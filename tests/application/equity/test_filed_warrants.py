@@ -241,7 +241,7 @@ async def deliver_gigawatt(deal):
     order = await market.order(deal.customer, equity="0", days=2, latest=1, offers=offers, **racks)
     auction = await market.auction()
     market.clock.at = market.day(0.5)
-    await market.until("auction", auction, "completed")
+    await market.until_carried_out(auction)
     grant = await market.state("grant", (await market.state("order", order)).grant_id)
     context = market.context(deal.customer)
     await warrants.add_programme_grant(market.handler, context, deal.issuer, deal.programme, grant.issued.grant_id)

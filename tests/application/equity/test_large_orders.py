@@ -29,7 +29,7 @@ async def test_orders_that_are_small_alone_are_large_together(founded):
     assert refusal.facts["holders"] == [angel]
     async with market.worker():
         market.clock.at = max(market.clock.at, market.day(0.5))
-        await market.until("auction", trade.auction, "completed")
+        await market.until_carried_out(trade.auction)
     assert (await market.state("order", first)).status == "matched"
     await refuse("dilution_unagreed", market.order(trade.startup, **more))
     await set_limit(market, trade)
@@ -48,7 +48,7 @@ async def test_hours_of_work_are_no_way_around_the_limit_of_those_to_whom_they_a
     order_id = await offer_equity(market, trade, "safe", USUAL, days=5)
     async with market.worker():
         market.clock.at = max(market.clock.at, market.day(0.5))
-        await market.until("auction", trade.auction, "completed")
+        await market.until_carried_out(trade.auction)
         grant_id = (await market.state("order", order_id)).grant_id
         market.clock.at = (await market.state("grant", grant_id)).issued.start
         more = {"name": "work", "price_usd_per_hour": Decimal(500), "hours": Decimal(40), "workers": 1}

@@ -70,7 +70,7 @@ async def test_an_order_from_before_others_paid_is_asked_again_at_the_lock(alone
     await invest(market, trade, build_terms(market, "stock"), "stock", most=Decimal(30_000_000))
     async with market.worker():
         market.clock.at = max(market.clock.at, market.day(0.5))
-        await market.until("auction", trade.auction, "completed")
+        await market.until_carried_out(trade.auction)
     assert (await market.state("order", order)).status == "cancelled"
     assert "paid for" in (await list_cancelled(market))[-1]
 
@@ -82,7 +82,7 @@ async def test_two_orders_of_one_auction_see_one_another(alone):
     await offer_equity(market, trade, "safe", LOW, **WIDE)
     async with market.worker():
         market.clock.at = max(market.clock.at, market.day(0.5))
-        await market.until("auction", trade.auction, "completed")
+        await market.until_carried_out(trade.auction)
     assert (await market.state("order", order)).status == "cancelled"
     assert any("caps from 0 to 12000000" in text for text in await list_cancelled(market))
 

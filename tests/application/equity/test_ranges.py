@@ -127,7 +127,7 @@ async def test_a_ratchet_between_an_order_and_its_lock_ends_the_order(founded):
     await protect(market, trade)
     async with market.worker():
         market.clock.at = max(market.clock.at, market.day(0.5))
-        await market.until("auction", trade.auction, "completed")
+        await market.until_carried_out(trade.auction)
     assert (await market.state("order", trade.order)).status == "cancelled"
     events = [event async for page in market.log.read() for event in page]
     bodies = [event.body for event in events if event.envelope.type.endswith("order.cancelled.v1")]
@@ -145,7 +145,7 @@ async def test_a_preference_between_an_order_and_its_match_ends_the_order(founde
     await outrank(market, trade)
     async with market.worker():
         market.clock.at = max(market.clock.at, market.day(0.5))
-        await market.until("auction", trade.auction, "completed")
+        await market.until_carried_out(trade.auction)
     assert (await market.state("order", trade.order)).status == "cancelled", "it wins nothing and displaces nobody"
     events = [event async for page in market.log.read() for event in page]
     bodies = [event.body for event in events if event.envelope.type.endswith("order.cancelled.v1")]

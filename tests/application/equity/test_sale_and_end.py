@@ -422,7 +422,7 @@ async def test_a_deal_in_cash_is_not_left_by_the_sale_of_a_buyer_of_its_hours(me
         )
         auction = await market.auction(locks_at=2, horizon=2)
         market.clock.at = market.day(2)
-        await market.until("auction", auction, "completed", seconds=60)
+        await market.until_carried_out(auction, seconds=60)
         bought = await market.state("grant", (await market.state("order", order)).grant_id)
         if drained:
             await market.withdraw_free(trade.startup)

@@ -293,7 +293,7 @@ async def test_a_company_buys_none_with_its_stock_while_its_order_is_locked(foun
     auction = await market.auction(locks_at=0.7, no_cancel_at=0.6)
     async with market.worker():
         market.clock.at = max(market.clock.at, market.day(0.5))
-        await market.until("auction", trade.auction, "completed")
+        await market.until_carried_out(trade.auction)
         order = await offer_equity(market, trade, "stock", STOCK, **rules)
         market.clock.at = market.day(0.6)
         await market.until("order", order, "locked")
@@ -319,7 +319,7 @@ async def test_shares_issued_after_an_order_end_it_before_the_lock_and_are_refus
     auction = await market.auction(locks_at=1.1, no_cancel_at=0.9, horizon=2)
     async with market.worker():
         market.clock.at = max(market.clock.at, market.day(0.5))
-        await market.until("auction", trade.auction, "completed")
+        await market.until_carried_out(trade.auction)
         assert (await market.state("order", trade.order)).status == "cancelled", "it wins nothing and displaces nobody"
         note = await lend_until_tonight(market, trade)
         order = await offer_equity(market, trade, "stock", STOCK, latest=2, **rules)
@@ -338,7 +338,7 @@ async def test_shares_issued_after_an_order_end_it_before_the_lock_and_are_refus
         await mature_note(other.handler, other.context(trade.startup), note, strict=True)
         assert (trade.fund, "common") in (await market.state("issuer", trade.issuer)).holdings
         market.clock.at = market.day(1.1)
-        await market.until("auction", auction, "completed")
+        await market.until_carried_out(auction)
     assert (await market.state("order", order)).status == "matched"
     events = [event async for page in market.log.read() for event in page]
     bodies = [event.body for event in events if event.envelope.type.endswith("order.cancelled.v1")]
@@ -406,7 +406,7 @@ async def test_neither_a_statement_nor_cash_undoes_an_order_for_shares_that_an_a
                 await grow()
             assert caught.value.code == "market_deciding"
         market.clock.at = due + timedelta(hours=1)
-        await market.until("auction", auction, "completed")
+        await market.until_carried_out(auction)
         assert (await market.state("order", order)).status == "matched"
         if by == "cash":
             await grow()

@@ -446,7 +446,7 @@ async def test_a_staged_grant_that_is_shortened_sets_aside_what_its_stages_need(
     auction = await market.auction()
     async with market.worker():
         market.clock.at = market.day(0.5)
-        await market.until("auction", auction, "completed")
+        await market.until_carried_out(auction)
         grant_id = (await market.state("order", order)).grant_id
         before = (await market.account(startup)).held_usd
         await sites.slip_conversion(
@@ -467,7 +467,7 @@ async def resell_part(market, trade, grant, *, first, last):
     order = await market.order(buyer, cash="4", nodes=1, **day)
     auction = await market.auction(locks_at=0.8, horizon=1)
     market.clock.at = market.day(0.8)
-    await market.until("auction", auction, "completed")
+    await market.until_carried_out(auction)
     return await market.state("grant", (await market.state("order", order)).grant_id)
 
 

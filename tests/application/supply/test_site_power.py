@@ -153,7 +153,7 @@ async def award(world, nodes, days=20):
     auction = await market.auction()
     async with market.worker():
         market.clock.at = market.day(0.5)
-        await market.until("auction", auction, "completed")
+        await market.until_carried_out(auction)
     state = await market.state("order", order)
     assert state.status == "matched", state
     return state.grant_id

@@ -223,7 +223,7 @@ async def test_a_slip_leaves_grants_that_begin_after_it_also_on_withdrawn_lots(m
         order = await market.order(trade.startup, earliest=40, latest=40, days=10, nodes=2)
         auction = await market.auction(locks_at=0.6)
         market.clock.at = market.day(0.6)
-        await market.until("auction", auction, "completed")
+        await market.until_carried_out(auction)
         late = (await market.state("order", order)).grant_id
         await inventory.withdraw_lot(market.handler, market.context(trade.provider), trade.lot, reason="sold elsewhere")
         await slip(market, trade, site, 20)

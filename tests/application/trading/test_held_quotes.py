@@ -266,7 +266,7 @@ async def test_no_hold_keeps_capacity_from_an_auction(no_cancel_at):
     order = await market.order(rival, cash="9", nodes=4, days=20, latest=1)
     async with market.worker():
         market.clock.at = market.day(0.5)
-        await market.until("auction", auction, "completed")
+        await market.until_carried_out(auction)
     assert (await market.state("order", order)).status == "matched"
     assert (await market.state("quote", quote_id)).status == "expired"
     assert await find_faults(Capacity, market.log) == []
@@ -287,7 +287,7 @@ async def test_a_hold_that_is_older_than_an_auction_lasts_on_an_hour_at_most(min
     order = await market.order(rival, cash="9", nodes=4, days=20, latest=1)
     async with market.worker():
         market.clock.at = binds_at
-        await market.until("auction", auction, "completed")
+        await market.until_carried_out(auction)
     assert (await market.state("order", order)).status == expected
     await check_log(market.log)
 
@@ -300,7 +300,7 @@ async def test_a_hold_of_what_an_auction_cannot_award_may_outlast_its_lock():
         quote_id = (await hold(desk, startup, seconds=600, earliest=11, latest=11)).id
     async with market.worker():
         market.clock.at = market.day(0.5)
-        await market.until("auction", auction, "completed")
+        await market.until_carried_out(auction)
     await take_quote(market.handler, market.context(startup), quote_id)
     assert await find_faults(Capacity, market.log) == []
     await check_log(market.log)

@@ -97,7 +97,7 @@ async def test_what_is_held_stays_the_sellers_and_is_sold_to_nobody_else(sale):
     auction = await market.auction(locks_at=0.505, horizon=2)
     async with market.worker():
         market.clock.at = market.day(0.505)
-        await market.until("auction", auction, "completed", seconds=60)
+        await market.until_carried_out(auction, seconds=60)
     assert (await market.state("order", order)).status == "unmatched"
     await check_log(market.log)
 

@@ -41,7 +41,7 @@ async def test_a_party_in_both_roles_does_not_buy_of_itself(market):
     auction = await market.auction()
     async with market.worker():
         market.clock.at = market.day(0.5)
-        await market.until("auction", auction, "completed")
+        await market.until_carried_out(auction)
     assert (await market.state("order", order)).status == "unmatched"
     await check_log(market.log)
 

@@ -85,7 +85,7 @@ async def test_a_lot_stays_as_it_is_from_the_no_cancel_phase_on(market, what):
     assert (code, {name: facts[name] for name in frozen}) == ("lot_frozen", frozen)
     async with market.worker():
         grant = await market.award(trade)
-        await market.until("auction", auction, "completed")
+        await market.until_carried_out(auction)
     assert grant is not None
     assert await change(market, trade, what, [trade.auction, auction]) is None
     await check_log(market.log)
@@ -107,7 +107,7 @@ async def test_power_that_is_derated_once_orders_are_bound_stays_at_its_ask(mark
         await sites.energise_site(handler, market.context(trade.provider), site_id, **more)
     async with market.worker():
         market.clock.at = market.day(0.5)
-        await market.until("auction", trade.auction, "completed")
+        await market.until_carried_out(trade.auction)
     order = await market.state("order", trade.order)
     assert order.status == ("matched" if restored else "unmatched")
     if not restored:
@@ -139,7 +139,7 @@ async def test_a_site_that_is_told_to_be_late_once_orders_are_bound_is_sold_as_i
             more = {"former_use": "mining", "ready_at": market.day(20)}
             await sites.schedule_conversion(handler, market.context(provider), site_id, **more)
         market.clock.at = market.day(0.5)
-        await market.until("auction", auction, "completed")
+        await market.until_carried_out(auction)
         market.clock.at += timedelta(minutes=11)
         async with asyncio.timeout(60):
             while late == "slipped" and (await market.state("lot", lot)).start != market.day(20):
@@ -192,7 +192,7 @@ async def test_nodes_that_fail_once_orders_are_bound_stay_at_their_ask(market, r
         await inventory.restore_nodes(handler, market.context(trade.provider), **incident, at=market.clock.now())
     async with market.worker():
         market.clock.at = market.day(0.5)
-        await market.until("auction", trade.auction, "completed")
+        await market.until_carried_out(trade.auction)
     order = await market.state("order", trade.order)
     if restored:
         grant = await market.state("grant", order.grant_id)
@@ -221,7 +221,7 @@ async def test_a_broken_match_is_claimed_from_the_bond_at_once_by_the_schedule_a
     await inventory.fail_nodes(market.handler, market.context(trade.provider), **incident)
     async with market.worker():
         market.clock.at = market.day(0.5)
-        await market.until("auction", trade.auction, "completed")
+        await market.until_carried_out(trade.auction)
         (lost,) = [event.lost for event in await list_events(market) if isinstance(event, OrderUnmatched)]
         assert lost.damages_usd == round_cents(Fraction(lost.price_usd) / 4) > 0
         [claim] = (await market.state("bond", bond_id)).claims
@@ -263,7 +263,7 @@ async def test_evidence_of_a_grants_gpus_breaks_no_match_of_other_nodes(market, 
         failed["at"] = market.clock.now()
         await inventory.fail_nodes(market.handler, market.context(), trade.pool, **failed)
         market.clock.at = market.day(2.5)
-        await market.until("auction", auction, "completed")
+        await market.until_carried_out(auction)
     order = await market.state("order", order_id)
     assert order.status == ("matched" if wins else "unmatched")
     unmatched = [event for event in await list_events(market) if isinstance(event, OrderUnmatched)]
@@ -301,8 +301,8 @@ async def test_a_mandate_undoes_no_order_that_an_auction_has_bound(market):
             assert caught.value.facts["order_id"] == trade.order
         market.clock.at = market.day(0.5)
         await market.until("order", trade.order, "matched")
-        await market.until("auction", auction, "completed")
-        await market.until("auction", trade.auction, "completed")
+        await market.until_carried_out(auction)
+        await market.until_carried_out(trade.auction)
     await do(mandates.amend_mandate)
     await do(mandates.revoke_mandate)
     await check_log(market.log)
@@ -321,7 +321,7 @@ async def test_an_auction_binds_no_order_that_expires_before_its_lock(market, ex
         market.clock.at = market.day(0.45)
         await market.until("order", order, status if expires == 0.45 else "open", "locked")
         market.clock.at = market.day(0.5)
-        await market.until("auction", trade.auction, "completed")
+        await market.until_carried_out(trade.auction)
         await market.until("order", order, status)
     account = await market.account(startup)
     assert (account.held_usd == 0) is (status == "expired")
@@ -401,7 +401,7 @@ async def test_what_is_offered_after_the_lock_time_waits_for_the_next_auction_ho
     following = await market.auction(locks_at=0.7)
     async with market.worker():
         market.clock.at = market.day(0.7)
-        await market.until("auction", following, "completed")
+        await market.until_carried_out(following)
     assert {row.lot_id for row in (await market.state("auction", following)).locked.book.lots} >= {listed, later}
     assert [(await market.state("order", each)).status for each in (placed, amended)] == ["matched", "matched"]
     await check_log(market.log)
@@ -416,7 +416,7 @@ async def test_an_order_whose_holder_approves_it_after_the_lock_time_waits_too(m
     await mandates.approve_order(market.handler, market.context(trade.fund), trade.mandate, hold_id)
     async with market.worker():
         market.clock.at = market.day(0.52)
-        await market.until("auction", trade.auction, "completed")
+        await market.until_carried_out(trade.auction)
     assert (await market.state("order", trade.order)).status == ("matched" if is_matched else "open")
     await check_log(market.log)
 
@@ -453,7 +453,7 @@ async def test_a_mandate_that_ends_before_the_lock_pays_for_no_bound_order_and_a
         market.clock.at = market.day(0.4)
         await market.until("order", trade.order, "locked", "cancelled")
         market.clock.at = market.day(0.6)
-        await market.until("auction", trade.auction, "completed")
+        await market.until_carried_out(trade.auction)
     assert (await market.state("order", trade.order)).status == status
 
 
@@ -497,7 +497,7 @@ async def test_a_pool_closes_only_once_an_auction_that_has_bound_orders_to_its_l
     assert caught.value.code == "lot_frozen"
     async with market.worker():
         grant = await market.award(trade)
-        await market.until("auction", auction, "completed")
+        await market.until_carried_out(auction)
         assert grant is not None
         await inventory.announce_closing(market.handler, market.context(trade.provider), trade.pool, **act)
         await market.until("lot", trade.lot, "withdrawn")
@@ -554,7 +554,7 @@ async def test_nodes_that_fail_in_the_lock_move_no_grant_onto_a_lot_before_the_b
         await inventory.fail_nodes(market.handler, context, trade.pool, **incident)
         assert (await market.until("grant", grant_id, "degraded")).pool_id == trade.pool
         market.clock.at = market.day(2)
-        await market.until("auction", auction, "completed")
+        await market.until_carried_out(auction)
         bought = await market.state("order", order)
         assert (await market.state("grant", bought.grant_id)).pool_id == pool
         if nodes == 5:
@@ -578,7 +578,7 @@ async def test_a_provider_that_reports_an_outage_in_the_lock_to_stop_a_resale_lo
         outage = {"nodes_available": 3, "at": market.day(1.9), "reason": "maintenance"}
         await degrade_grant(market.handler, market.context(trade.provider), grant_id, **outage)
         market.clock.at = market.day(2)
-        await market.until("auction", auction, "completed")
+        await market.until_carried_out(auction)
     events = [parse_event(event) async for page in market.log.read() for event in page]
     [lost] = [event.lost for event in events if isinstance(event, OrderUnmatched) and event.order_id == order]
     assert (lost.provider_id, lost.cause, lost.gpu_seconds) == (trade.provider, "grant_degraded", 8 * 3 * 86_400)
@@ -797,14 +797,14 @@ async def test_an_order_is_held_to_the_score_that_its_provider_had_when_it_was_b
         await usage.void_usage(market.handler, context, month.grant_id, source="dcgm", **why)
         await market.until("statement", name_adjustment(month.first.statement_id, 0), "accepted")
         market.clock.at = market.day(today + 2)
-        await market.until("auction", auction, "completed")
+        await market.until_carried_out(auction)
         assert worker.market.list_reliability()[trade.provider] < Fraction(99, 100)
         expected = "matched" if drops == "in the phase" else "unmatched"
         assert (await market.state("order", order)).status == expected
         after = await market.order(trade.startup, **terms)
         later = await market.auction(today + 4, today + 5, 40)
         market.clock.at = market.day(today + 4)
-        await market.until("auction", later, "completed")
+        await market.until_carried_out(later)
         assert (await market.state("order", after)).status == "unmatched", "it counts from the next auction on"
     await check_log(market.log)
     assert await find_faults(Bound, market.log) == []

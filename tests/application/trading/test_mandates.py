@@ -192,9 +192,9 @@ async def test_a_mandate_that_is_revoked_while_an_order_is_locked_pays_nothing(m
     trade = await market.trade()
     async with market.worker():
         market.clock.at = max(market.clock.at, market.day(0.5))
-        await market.until("auction", trade.auction, "locked", "cleared", "completed")
+        await market.until("auction", trade.auction, "locked", "cleared")
         await mandates.revoke_mandate(market.handler, market.context(trade.fund), trade.mandate, reason="no more")
-        await market.until("auction", trade.auction, "completed")
+        await market.until_carried_out(trade.auction)
         order = await market.until("order", trade.order, "matched", "unmatched")
     mandate = await market.state("mandate", trade.mandate)
     committed = sum(hold.committed_usd for hold in mandate.holds.values())
@@ -252,7 +252,7 @@ async def test_an_order_above_an_amount_takes_part_once_the_holder_approves_it(m
     second = await market.auction(locks_at=1.5, horizon=2)
     async with market.worker():
         market.clock.at = market.day(0.5)
-        await market.until("auction", trade.auction, "completed")
+        await market.until_carried_out(trade.auction)
         assert (await market.state("order", order)).status == "open"
         deferred = (await _read_events(market, "auction.orders_deferred"))[0]
         assert b"approval_missing" in deferred.body
@@ -263,7 +263,7 @@ async def test_an_order_above_an_amount_takes_part_once_the_holder_approves_it(m
         await mandates.approve_order(market.handler, market.context(fund), mandate, hold_id)
         assert len(await _read_events(market, "mandate.order_approved")) == 1
         market.clock.at = market.day(1.5)
-        await market.until("auction", second, "completed")
+        await market.until_carried_out(second)
     assert (await market.state("order", order)).status == "matched"
     with pytest.raises(Refusal) as caught:
         await mandates.refuse_order(market.handler, market.context(fund), mandate, hold_id, reason="too late")
@@ -384,7 +384,7 @@ async def test_an_order_below_every_ask_keeps_a_budget_from_others_until_the_auc
     auction = await market.auction()
     async with market.worker():
         market.clock.at = market.day(0.5)
-        await market.until("auction", auction, "completed")
+        await market.until_carried_out(auction)
     assert (await market.state("order", order)).status == "unmatched"
     assert (await market.state("mandate", mandate)).used_usd == 0
     await market.order(honest, equity="3", **whole | {"days": 7})

@@ -116,7 +116,7 @@ async def test_own_startup_and_own_provider_get_nothing_from_a_funds_mandate(mar
     await connect(market, trade.startup, trade.provider)
     market.clock.at = market.day(0.5)
     async with market.worker():
-        await market.until("auction", trade.auction, "completed")
+        await market.until_carried_out(trade.auction)
     order = await market.state("order", trade.order)
     assert order.status == "unmatched"
     assert (await market.state("mandate", trade.mandate)).used_usd == 0
@@ -165,7 +165,7 @@ async def test_a_relation_that_is_stored_after_the_lock_stops_the_award(market):
 
         worker._auctioneer._engine.clear = relate_then_clear
         market.clock.at = auction.opened.locks_at
-        await market.until("auction", trade.auction, "completed")
+        await market.until_carried_out(trade.auction)
     assert (await market.state("order", trade.order)).status == "unmatched"
     assert (await market.state("mandate", trade.mandate)).used_usd == 0
 
@@ -184,7 +184,7 @@ async def test_no_party_undoes_a_bound_order_by_a_relation_that_it_states(market
         await relate(market, trade.provider, by=trade.provider, owner=OWNER, auction_ids=[auction])
         market.clock.at = market.day(0.5)
         for auction_id in (trade.auction, auction):
-            await market.until("auction", auction_id, "completed")
+            await market.until_carried_out(auction_id)
     assert (await market.state("order", trade.order)).status == "matched"
     await relate(market, trade.startup, by=trade.startup, owner=OWNER, auction_ids=[trade.auction, auction])
 
@@ -202,7 +202,7 @@ async def test_shills_neither_win_nor_set_the_price_of_an_honest_buyer(market, f
         await relate(market, party_id, owner=OWNER)
     market.clock.at = market.day(0.5)
     async with market.worker():
-        await market.until("auction", trade.auction, "completed")
+        await market.until_carried_out(trade.auction)
     grant = await market.state("grant", (await market.state("order", order)).grant_id)
     assert parse_ratio(grant.issued.price_usd_per_gpu_hour) <= Fraction("2.01")
     assert (await market.state("order", trade.order)).status == "unmatched"
@@ -221,7 +221,7 @@ async def test_undeclared_shells_raise_no_price_under_the_own_capacity_of_a_prov
     order = await market.order(honest, cash="9.60", nodes=2, days=20, latest=1)
     market.clock.at = market.day(0.5)
     async with market.worker():
-        await market.until("auction", trade.auction, "completed")
+        await market.until_carried_out(trade.auction)
     grant = await market.state("grant", (await market.state("order", order)).grant_id)
     assert parse_ratio(grant.issued.price_usd_per_gpu_hour) <= Fraction("2.000001")
     await check_log(market.log)
@@ -256,7 +256,7 @@ async def test_own_capacity_bids_the_ask_of_lots_beside_which_nothing_asks_less(
         await market.lot(trade.provider, pool, nodes=2, ask=ask, start=start, end=end, mandate_ids=mandate_ids)
     market.clock.at = market.day(0.5)
     async with market.worker():
-        await market.until("auction", trade.auction, "completed")
+        await market.until_carried_out(trade.auction)
     (row,) = (await market.state("auction", trade.auction)).locked.book.orders
     assert [str(bid.value_usd_per_gpu_hour.normalize()) for bid in row.bids if bid.pool_id == pool] == expected
     await check_log(market.log)
@@ -294,7 +294,7 @@ async def test_own_capacity_runs_beside_cheaper_nodes_never_and_waits_if_only_th
     auction = await market.auction()
     market.clock.at = market.day(0.5)
     async with market.worker():
-        await market.until("auction", auction, "completed")
+        await market.until_carried_out(auction)
     order = await market.state("order", order_id)
     assert order.status == expected
     (row,) = (await market.state("auction", auction)).locked.book.orders
@@ -325,7 +325,7 @@ async def test_a_shell_does_not_buy_what_its_sister_resells_under_the_mandate(ma
         order = await market.order(shell, cash="9.01", days=3, nodes=1, earliest=6, latest=6)
         auction = await market.auction(locks_at=2, horizon=2)
         market.clock.at = market.day(2)
-        await market.until("auction", auction, "completed")
+        await market.until_carried_out(auction)
         assert (await market.state("order", order)).status == "unmatched"
         stranger = await buy(market, cash="9.01")
     bought = await market.state("grant", (await market.state("order", stranger.order)).grant_id)
@@ -377,7 +377,7 @@ async def test_the_maximum_of_an_issuer_counts_those_that_became_related_to_it_s
         await state_each_other(market, trade.startup, sister)
     async with market.worker():
         market.clock.at = market.day(0.5)
-        await market.until("auction", trade.auction, "completed")
+        await market.until_carried_out(trade.auction)
     won = [(await market.state("order", each)).status == "matched" for each in (trade.order, second)]
     assert sum(won) == (1 if relates else 2)
     await check_log(market.log)

@@ -72,7 +72,7 @@ async def buy(market, *, cash="4", days=3, at=6, nodes=1):
     order = await market.order(buyer, cash=cash, days=days, nodes=nodes, earliest=at, latest=at)
     auction = await market.auction(locks_at=2, horizon=2)
     market.clock.at = market.day(2)
-    await market.until("auction", auction, "completed", seconds=60)
+    await market.until_carried_out(auction, seconds=60)
     return SimpleNamespace(buyer=buyer, order=order, auction=auction)
 
 
@@ -396,7 +396,7 @@ async def test_a_seller_buys_nothing_of_itself_and_a_buyer_sells_nothing_on(mark
         own = await market.order(trade.startup, cash="9", days=3, nodes=1, earliest=6, latest=6)
         auction = await market.auction(locks_at=2, horizon=2)
         market.clock.at = market.day(2)
-        await market.until("auction", auction, "completed", seconds=60)
+        await market.until_carried_out(auction, seconds=60)
         assert (await market.state("order", own)).status == "unmatched"
         market.clock.at = market.day(2)
         buyer = await market.party("Buyer", "startup", usd=100_000)
@@ -404,7 +404,7 @@ async def test_a_seller_buys_nothing_of_itself_and_a_buyer_sells_nothing_on(mark
         order = await market.order(buyer, cash="4", days=3, nodes=1, earliest=6, latest=6)
         second = await market.auction(locks_at=3, horizon=3)
         market.clock.at = market.day(3)
-        await market.until("auction", second, "completed", seconds=60)
+        await market.until_carried_out(second, seconds=60)
         bought = await market.state("grant", (await market.state("order", order)).grant_id)
         with pytest.raises(Refusal) as caught:
             await resell(market, SimpleNamespace(startup=buyer), bought, first=1, last=2, ask="9")
@@ -443,7 +443,7 @@ async def test_a_lot_in_a_frozen_book_is_not_withdrawn(market):
         await inventory.withdraw_lot(market.handler, seller, lot, reason="needed", auction_ids=[opened])
     assert (caught.value.code, lot in {row.lot_id for row in book.lots}) == ("lot_frozen", True)
     async with market.worker():
-        await market.until("auction", opened, "completed", seconds=60)
+        await market.until_carried_out(opened, seconds=60)
         await inventory.withdraw_lot(
             market.handler, market.context(trade.startup), lot, reason="needed", auction_ids=[opened]
         )
@@ -568,7 +568,7 @@ async def sell_for_own_equity(market):
     order = await market.order(buyer, mandate_ids=mandate_ids, **terms)
     auction = await market.auction(locks_at=2, horizon=2)
     market.clock.at = market.day(2)
-    await market.until("auction", auction, "completed", seconds=60)
+    await market.until_carried_out(auction, seconds=60)
     bought = await market.state("grant", (await market.state("order", order)).grant_id)
     return SimpleNamespace(trade=trade, sale=SimpleNamespace(buyer=buyer), bought=bought)
 

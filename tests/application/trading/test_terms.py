@@ -42,7 +42,7 @@ class World:
         auction = await self.market.auction(locks_at)
         async with self.market.worker():
             self.market.clock.at = max(self.market.clock.at, self.market.day(locks_at))
-            await self.market.until("auction", auction, "completed")
+            await self.market.until_carried_out(auction)
         states = (await check_log(self.market.log)).states
         self.auction = states["auction"][auction]
         return states
@@ -117,7 +117,7 @@ async def test_a_child_is_matched_only_with_its_parent_or_after_it(world):
     auction = await world.market.auction(locks_at=2, horizon=100)
     async with world.market.worker():
         world.market.clock.at = world.market.day(2)
-        await world.market.until("auction", auction, "completed")
+        await world.market.until_carried_out(auction)
     assert (await world.market.state("order", late)).status == "matched"
 
 
@@ -285,7 +285,7 @@ async def test_a_site_sells_no_more_than_its_power_carries(world):
     small = await world.order(cash="3", nodes=2, nodes_min=1, days=2, earliest=6, latest=6)
     async with world.market.worker():
         world.market.clock.at = world.market.day(0.6)
-        await world.market.until("auction", again, "completed")
+        await world.market.until_carried_out(again)
     assert (await world.grant(small)).nodes == 1, "what a grant draws is off the power that is left"
 
 
@@ -353,7 +353,7 @@ async def test_the_longest_horizon_of_hours_is_cleared(world):
     order = await world.order(cash="3", nodes=2, latest=80)
     async with world.market.worker():
         world.market.clock.at = world.market.day(0.5)
-        await world.market.until("auction", opened.id, "completed", seconds=60)
+        await world.market.until_carried_out(opened.id, seconds=60)
     assert (await world.grant(order)).start == world.market.day(1)
 
 
@@ -367,6 +367,6 @@ async def test_a_group_is_in_one_auction_at_a_time(world):
     assert [states["order"][order].status for order in (first, second, other)] == ["locked", "open", "matched"]
     async with world.market.worker():
         world.market.clock.at = world.market.day(0.9)
-        await world.market.until("auction", later, "completed")
+        await world.market.until_carried_out(later)
     assert (await world.market.state("order", first)).status == "unmatched"
     assert (await world.market.state("order", second)).status == "matched", "it offers more, in the group's own auction"

@@ -214,16 +214,16 @@ def note(cap):
 
 STACKS = {
     "a note at a cap above what may elect it": ([FAVOURED], expose(1_000_000, note(5_000_001)), None),
-    "a note at the cap of what may elect it": ([FAVOURED], expose(1_000_000, note(5_000_000)), "5000000 USD"),
+    "a note at the cap of what may elect it": ([FAVOURED], expose(1_000_000, note(5_000_000)), "5000000.00 USD"),
     "a dollar at a low cap that an uncapped SAFE may elect": (
         [FAVOURED_UNCAPPED],
         expose(1, safe(2_000, timing="pre_money")),
-        "4000001 USD of principal",
+        "4000001.00 USD of principal",
     ),
     "two that may elect it": (
         [FAVOURED, noted(2_000_000, safe(None, favoured=True), 2)],
         expose(1, safe(6_000_000, timing="pre_money")),
-        "6000001 USD of principal",
+        "6000001.00 USD of principal",
     ),
     "one without the clause": ([noted(4_000_000, safe(None))], expose(1, safe(2_000, timing="pre_money")), None),
     "one that got notice of as low a cap": (
@@ -239,12 +239,12 @@ STACKS = {
     "a SAFE at a cap that a most-favoured one may elect": (
         [FAVOURED],
         expose(50_000, safe(4_000_000)),
-        "at a cap of 4000000 USD",
+        "at a cap of 4000000.00 USD",
     ),
     "a most-favoured SAFE without a cap, beside an order": (
         [recorded(expose(50_000, safe(4_000_000)))],
         expose(4_000_000, safe(None, favoured=True)),
-        "at a cap of 4000000 USD",
+        "at a cap of 4000000.00 USD",
     ),
     "a most-favoured SAFE that may elect the cap of an order's note": (
         [recorded(expose(1, note(4_000_001)))],
@@ -275,7 +275,7 @@ STACKS = {
             ),
         ],
         expose(4_000_000),
-        "at a cap of 10000000 USD",
+        "at a cap of 10000000.00 USD",
     ),
     "a pre-money SAFE that may elect a post-money cap": (
         [noted(4_000_000, safe(3_900_000, favoured=True, timing="pre_money"))],

@@ -124,8 +124,7 @@ REFUSALS = [
     Row("auction_failed", (OPENED, *LOCKED, LAST), clear()),
     Row("auction_cleared", (OPENED, *LOCKED, *CLEARED), clear(prices=())),
     Row("auction_cleared", (OPENED, *LOCKED, *CLEARED), fail()),
-    Row("auction_completed", (OPENED, *LOCKED, *CLEARED, COMPLETED), complete(matched=1)),
-    Row("auction_completed", (OPENED, *LOCKED, *CLEARED, COMPLETED), clear(prices=())),
+    Row("auction_cleared", (OPENED, *LOCKED, *CLEARED, COMPLETED), clear(prices=())),
     Row("supply_changed", (OPENED, CHANGED), lock(changes=0)),
     Row("supply_changed", (OPENED, CHANGED, CHANGED), lock(changes=1)),
     Row("supply_changed", (OPENED,), lock(changes=1)),
@@ -134,6 +133,7 @@ REFUSALS = [
     Row("decisions_incomplete", (OPENED, *LOCKED), clear(decisions=(*DECISIONS, DECISIONS[0]))),
     Row("decisions_incomplete", (OPENED, *LOCKED), clear(decisions=DECISIONS[::-1])),
     Row("decisions_incomplete", (OPENED, *LOCKED), clear(decisions=(DECISIONS[0], DECISIONS[0]))),
+    Row("auction_carried_out", (OPENED, *LOCKED, *CLEARED, COMPLETED), complete(matched=1)),
 ]
 PRECEDENCE = [
     Row("auction_unknown", (), clear(decisions=())),

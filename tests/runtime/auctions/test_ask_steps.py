@@ -31,7 +31,7 @@ async def open_market(market, *further, nodes=8):
 async def clear(market, locks_at=0.5, horizon=1):
     auction = await market.auction(locks_at=locks_at, horizon=horizon, periods=30 - horizon)
     market.clock.at = market.day(locks_at)
-    await market.until("auction", auction, "completed", seconds=60)
+    await market.until_carried_out(auction, seconds=60)
     return auction
 
 

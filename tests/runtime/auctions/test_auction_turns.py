@@ -55,10 +55,10 @@ async def run_rush(monkeypatch, market, ids, failures, workers=1):
         async with contexts(market, workers):
             market.clock.at = market.day(0.6)
             if failures:
-                await market.until("auction", ids[0], "failed", "cleared", "completed")
+                await market.until("auction", ids[0], "failed", "cleared")
                 late = await market.party("Late", "startup", usd=1_000_000)
                 await market.order(late, cash="7", nodes=4, days=20, latest=1, standing=True)
-            states = [await market.until("auction", each, "completed") for each in ids]
+            states = [await market.until_carried_out(each) for each in ids]
     await check_log(market.log)
     turns = await list_turns(market.log)
     assert turns == [(what, each) for each in ids for what in ("locked", "completed")]
@@ -127,7 +127,7 @@ async def test_auctions_of_other_times_do_not_wait_for_each_other(monkeypatch):
     async with market.worker():
         market.clock.at = market.day(0.6)
         await market.until("auction", near, "failed")
-        await market.until("auction", far, "completed")
+        await market.until_carried_out(far)
         assert (await market.state("auction", near)).status == "failed"
 
 
@@ -181,7 +181,7 @@ async def test_a_child_whose_parent_became_impossible_while_the_engine_worked_is
     meddling.before["marketplace.auction.cleared.v1"] = fail_nodes
     async with market.worker(meddling):
         market.clock.at = market.day(0.5)
-        auction = await market.until("auction", family.auction, "completed")
+        auction = await market.until_carried_out(family.auction)
     states = (await check_log(market.log)).states
     assert auction.completed.impossible == 3
     assert {states["order"][each].status for each in (family.parent, family.child, family.grandchild)} == {"unmatched"}
@@ -197,7 +197,7 @@ async def test_a_child_is_matched_after_its_parent():
     market, family = await build_family(MemoryLog())
     async with market.worker():
         market.clock.at = market.day(0.5)
-        await market.until("auction", family.auction, "completed")
+        await market.until_carried_out(family.auction)
     matched = [
         event.envelope.subject.partition("/")[2]
         async for page in market.log.read()
@@ -227,5 +227,5 @@ async def test_nobody_matches_a_child_ahead_of_its_parent():
     meddling.before["marketplace.order.matched.v1"] = match_child
     async with market.worker(meddling):
         market.clock.at = market.day(0.5)
-        await market.until("auction", family.auction, "completed")
+        await market.until_carried_out(family.auction)
     assert tried == ["parent_unmatched"]

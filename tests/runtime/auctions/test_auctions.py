@@ -126,7 +126,7 @@ async def test_a_match_that_became_impossible_is_answered_and_frees_what_was_hel
     meddling.before[MATCHED] = fail_nodes
     async with market.worker(meddling):
         market.clock.at = market.day(0.5)
-        auction = await market.until("auction", trade.auction, "completed")
+        auction = await market.until_carried_out(trade.auction)
     states = await read_end(market.log)
     assert auction.completed.impossible > 0
     assert auction.completed.matched + auction.completed.unmatched + auction.completed.impossible == 4
@@ -214,7 +214,7 @@ async def test_an_auction_without_orders_completes_and_the_worker_keeps_none_of_
     async with running_worker(worker.Worker(market.handler)) as running:
         assert cache.find(subject) is not None
         market.clock.at = market.day(0.5)
-        completed = (await market.until("auction", auction, "completed")).completed
+        completed = (await market.until_carried_out(auction)).completed
         end = (await market.log.health()).last_sequence
         while running.market.position < end:
             await market.tick()
@@ -260,6 +260,6 @@ async def test_an_order_that_is_stored_before_the_lock_takes_part_however_far_be
         lagging.is_open.clear()
         late = await market.order(startup)
         market.clock.at = market.day(0.5)
-        await market.until("auction", auction, "completed")
+        await market.until_carried_out(auction)
     book = (await market.state("auction", auction)).locked.book
     assert {row.order_id for row in book.orders} == {early, late}

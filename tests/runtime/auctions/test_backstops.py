@@ -28,7 +28,7 @@ async def open_market(market, *, nodes=4):
 async def run(market):
     auction = await market.auction(periods=30)
     market.clock.at = market.day(0.5)
-    await market.until("auction", auction, "completed", seconds=60)
+    await market.until_carried_out(auction, seconds=60)
     return auction
 
 

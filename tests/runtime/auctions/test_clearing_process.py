@@ -115,7 +115,7 @@ async def test_what_the_engine_refuses_reaches_the_log_from_its_process(monkeypa
     market, trade = await build(MemoryLog())
     async with working(market, Script("exit 1", "exit 1", "exit 1")):
         market.clock.at = market.day(0.5)
-        state = await market.until("auction", trade.auction, "completed")
+        state = await market.until_carried_out(trade.auction)
     assert (state.attempts, state.cleared, state.completed.matched) == (3, None, 0)
     poolless = structs.replace(state.locked.book, pools=())
     with pytest.raises(MarketplaceError, match=r"names pool 'pol_.*', which the book does not list"):
@@ -152,7 +152,7 @@ async def test_the_engine_whose_worker_was_killed_while_it_worked_prints_no_trac
     market, trade = await build(MemoryLog())
     market.clock.at = market.day(0.5)
     async with working(market, EngineInProcess()):
-        state = await market.until("auction", trade.auction, "completed")
+        state = await market.until_carried_out(trade.auction)
     reader, writer = os.pipe()
     process = await asyncio.create_subprocess_exec(
         *COMMAND, str(os.getpid()), stdin=asyncio.subprocess.PIPE, stdout=writer, stderr=asyncio.subprocess.PIPE

@@ -29,7 +29,7 @@ async def test_orders_of_an_auction_that_fails_for_good_are_freed(monkeypatch, f
     auction = await market.auction()
     async with market.worker():
         market.clock.at = market.day(0.5)
-        completed = await market.until("auction", auction, "completed")
+        completed = await market.until_carried_out(auction)
     assert completed.attempts == 3
     assert (await market.state("order", order)).status == "unmatched"
     assert (await market.state("order", standing)).status == "open"

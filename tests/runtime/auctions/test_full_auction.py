@@ -38,7 +38,7 @@ async def test_cheap_standing_orders_starve_no_auction_and_are_told():
             good = await market.order(honest, cash=cash, nodes=2, days=2)
             auction = await market.auction(locks_at=0.2 + 0.2 * number)
             market.clock.at = market.day(0.25 + 0.2 * number)
-            completed = await market.until("auction", auction, "completed")
+            completed = await market.until_carried_out(auction)
             assert (completed.completed.matched, len(completed.locked.book.orders)) == (1, PLACES)
             assert (await market.state("order", good)).status == "matched"
     states = (await check_log(market.log)).states
@@ -66,7 +66,7 @@ async def test_startups_of_one_owner_have_the_places_of_one_and_a_rival_that_nam
     async with running_worker(worker):
         auction = await market.auction(locks_at=0.2)
         market.clock.at = market.day(0.25)
-        book = (await market.until("auction", auction, "completed")).locked.book
+        book = (await market.until_carried_out(auction)).locked.book
     taken = {order.order_id for order in book.orders}
     assert (len(taken), len(taken & set(rich))) == (10, 2), "one by rank, and one that has waited longest"
     assert named in taken

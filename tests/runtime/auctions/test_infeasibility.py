@@ -93,7 +93,7 @@ async def test_an_order_that_nothing_could_serve_is_told_its_smallest_conflict(m
     async with market.worker():
         auction = await market.auction(periods=30)
         market.clock.at = market.day(0.5)
-        await market.until("auction", auction, "completed", seconds=60)
+        await market.until_carried_out(auction, seconds=60)
     published = await load_published(market.log, auction)
     assert find_violations(published.book, published.clearing) == ()
     decision = next(one for one in published.clearing.decisions if one.order_id == lost)

@@ -158,7 +158,7 @@ async def test_an_order_that_offers_the_sure_price_wins_the_auction():
     await market.cancel(startup, less)
     async with market.worker():
         market.clock.at = market.day(0.5)
-        await market.until("auction", auction, "completed")
+        await market.until_carried_out(auction)
     assert (await market.state("order", mine)).status == "matched"
 
 
@@ -171,7 +171,7 @@ async def test_a_loser_is_told_what_the_quote_said_less_the_rounding_of_its_riva
     mine = await market.order(startup, **terms)
     async with market.worker():
         market.clock.at = market.day(0.5)
-        decided = await market.until("auction", auction, "completed")
+        decided = await market.until_carried_out(auction)
     told = {decision.order_id: decision for decision in decided.cleared.decisions}[mine]
     cent = Decimal("0.01")
     assert round_up_price(told.price_to_win_usd_per_gpu_hour - cent) + cent == price_of(quoted)

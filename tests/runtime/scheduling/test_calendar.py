@@ -61,7 +61,7 @@ async def test_each_week_an_auction_takes_the_orders_that_end_after_half_a_year(
     async with market.worker():
         await open_call(market.handler, "long", calls["long"])
         market.clock.at = find_lock("long", calls["long"])
-        await market.until("auction", call_id("long", calls["long"]), "completed")
+        await market.until_carried_out(call_id("long", calls["long"]))
     won = [await market.state("order", order) for order in (years, later)]
     assert [order.status for order in won] == ["matched"] * 2
     grant = await market.state("grant", won[0].grant_id)
@@ -97,7 +97,7 @@ async def test_a_worker_keeps_the_calendar():
     async with running_worker(Worker(Handler(market.log, market.clock), calendar=True)):
         for _ in range(2):
             for name, number in list_calls(market.clock.now()):
-                await market.until("auction", call_id(name, number), "collecting", "locked", "cleared", "completed")
+                await market.until("auction", call_id(name, number), "collecting", "locked", "cleared")
             market.clock.at += timedelta(hours=1)
     await check_log(market.log)
 
@@ -160,7 +160,7 @@ async def test_an_order_that_is_bound_is_not_cancelled_and_one_that_comes_later_
         assert refused.value.code == "order_locked"
         late = await market.order(startup, nodes=4, days=20, latest=1, cash="5")
         market.clock.at = market.day(0.5)
-        state = await market.until("auction", auction, "completed")
+        state = await market.until_carried_out(auction)
     assert [order.order_id for order in state.locked.book.orders] == [*orders, late]
     assert [(await market.state("order", order)).status for order in (*orders, late)] == [
         "unmatched",
@@ -175,7 +175,7 @@ async def test_an_engine_that_fails_at_indicating_fails_nothing_else(monkeypatch
     monkeypatch.setattr("marketplace.runtime.auctions.clearing.price_book", lambda *_: 1 / 0)
     async with market.worker():
         market.clock.at = market.day(0.5)
-        state = await market.until("auction", auction, "completed")
+        state = await market.until_carried_out(auction)
     assert (state.indicated, state.completed.matched) == (None, 1)
 
 
@@ -184,11 +184,11 @@ async def test_a_standing_order_goes_into_the_next_auction():
     standing = await market.order(startup, nodes=4, days=20, latest=30, cash="2.5", standing=True)
     async with market.worker():
         market.clock.at = market.day(0.5)
-        await market.until("auction", first, "completed")
+        await market.until_carried_out(first)
         assert (await market.state("order", standing)).status in {"open", "matched"}
         second = await market.auction(locks_at=0.9)
         market.clock.at = market.day(0.9)
-        await market.until("auction", second, "completed")
+        await market.until_carried_out(second)
     del orders
     order = await market.state("order", standing)
     assert order.terms.offers[0].cash_usd_per_gpu_hour == Decimal("2.5")
@@ -207,5 +207,5 @@ async def test_an_amendment_that_only_improves_keeps_the_place_in_the_book(cash,
     await amend(market, startup, orders[0], cash=cash)
     async with market.worker():
         market.clock.at = market.day(0.5)
-        state = await market.until("auction", auction, "completed")
+        state = await market.until_carried_out(auction)
     assert [order.order_id for order in state.locked.book.orders] == [orders[first], orders[1 - first]]

@@ -205,7 +205,7 @@ async def test_a_grant_of_a_pool_that_leaves_stays_until_an_auction_that_froze_t
         market.clock.at = closes_at
         await market.until("grant", grant.issued.grant_id, "active", seconds=60)
         market.clock.at = market.day(20.51)
-        await market.until("auction", auction, "completed")
+        await market.until_carried_out(auction)
         market.clock.at += timedelta(minutes=20)
         async with asyncio.timeout(60):
             while (moved := await market.state("grant", grant.issued.grant_id)).pool_id != other:

@@ -293,7 +293,7 @@ class Market:
     async def award(self, trade):
         """Let the auction of a trade run, and return the grant; a worker has to be at work."""
         self.clock.at = max(self.clock.at, self.day(0.5))
-        await self.until("auction", trade.auction, "completed")
+        await self.until_carried_out(trade.auction)
         return await self.state("grant", (await self.state("order", trade.order)).grant_id)
 
     async def deliver(self, grant, days, first=0):
@@ -354,6 +354,14 @@ class Market:
             while True:
                 state = await self.state(aggregate, id)
                 if state is not None and state.status in statuses:
+                    return state
+                await asyncio.sleep(0.02)
+
+    async def until_carried_out(self, auction_id, seconds=PATIENCE_SECONDS):
+        async with asyncio.timeout(seconds):
+            while True:
+                state = await self.until("auction", auction_id, "cleared", "failed")
+                if state.is_carried_out:
                     return state
                 await asyncio.sleep(0.02)
 

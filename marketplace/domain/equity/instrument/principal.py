@@ -14,7 +14,7 @@ from events.instrument import (
 )
 from events.types import NoteTerms
 from marketplace.core.errors import Refusal
-from marketplace.core.money import ZERO, render_ratio, require_usd
+from marketplace.core.money import ZERO, render_ratio, require_usd, round_ratio
 from marketplace.domain.equity.instrument.commands import (
     AccruePrincipal,
     ConvertInstrument,
@@ -164,7 +164,8 @@ def convert(command: ConvertInstrument, state: Instrument) -> Sequence[Instrumen
     if command.price <= 0 or command.shares < 0 or command.shares_exact < 0:
         raise Refusal(
             "shares_missing",
-            f"{command.shares} shares at {command.price} USD are not a valid conversion; price the round again",
+            f"{command.shares} shares at {round_ratio(command.price):f} USD are not a valid conversion; price the"
+            " round again",
             shares=command.shares,
         )
     return [event]

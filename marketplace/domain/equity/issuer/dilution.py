@@ -620,11 +620,11 @@ def _require_within(state: Issuer, measured: Dilution, pointer: str) -> None:
     most = Fraction(state.limit.dilution_max)
     if measured.part <= most:
         return
-    shown = round_half_even(measured.part, SHOWN_PLACES)
+    shown = round_ratio(measured.part, SHOWN_PLACES)
     principal = sum_exposures(each for _, each in _list_exposures(state))
     raise Refusal(
         "dilution_exceeded",
-        f"instruments would become {shown} of {state.formed.issuer_id}, above its limit of {state.limit.dilution_max}: "
+        f"instruments would become {shown} of {state.formed.issuer_id}, above its limit of {round_ratio(most)}: "
         f"{_show(measured.converted)} shares converted, {_show(measured.warrants)} under warrants, and {principal} "
         "USD that may still become equity; offer less, or set another limit",
         pointer=pointer or None,
@@ -706,7 +706,7 @@ def _measure_whole(state: Issuer) -> Fraction:
 
 
 def _show(shares: Fraction) -> str:
-    return str(round_half_even(shares, 0 if shares.denominator == 1 else SHOWN_SHARE_PLACES))
+    return f"{round_ratio(shares, SHOWN_SHARE_PLACES):f}"
 
 
 def _list_exposures(state: Issuer) -> list[tuple[str, Exposure]]:

@@ -15,7 +15,7 @@ from events.issuer import (
 from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
-from marketplace.core.money import render_ratio, require_price_per_share
+from marketplace.core.money import render_ratio, require_price_per_share, round_ratio
 from marketplace.core.rounding import round_whole
 from marketplace.domain.equity.issuer.rights.fair_value import find_value_for_warrant
 from marketplace.domain.equity.issuer.rights.milestones import settle
@@ -212,10 +212,11 @@ def _count_issued(command: ExerciseWarrant, price: Fraction) -> int:
     if shares == 0:
         raise Refusal(
             "exercise_worthless",
-            f"a share is worth {command.fair_value_usd} USD and costs {price} USD; "
+            f"a share is worth {command.fair_value_usd} USD and costs {round_ratio(price):f} USD; "
             f"a net exercise of {command.shares} rights gives no whole share",
             pointer="/fair_value_usd",
-            exercise_price_usd=str(price),
+            exercise_price_usd=f"{round_ratio(price):f}",
+            exercise_price_usd_exact=render_ratio(price),
         )
     return shares
 
