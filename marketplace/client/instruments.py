@@ -56,9 +56,9 @@ class Instruments(Group):
         """Yield the notices of later terms that the holder of a most-favoured SAFE may elect, or could."""
         return self._api.rows(f"/v1/instruments/{segment(instrument_id)}/mfn-notices", MfnNoticeView)
 
-    def list_movements(self, instrument_id: str) -> AsyncIterator[MovementView]:
-        """Yield the movements of an instrument's principal, oldest first."""
-        return self._api.rows(f"/v1/instruments/{segment(instrument_id)}/movements", MovementView)
+    def list_movements(self, instrument_id: str, **listed: Unpack[Listed]) -> AsyncIterator[MovementView]:
+        """Yield the movements of an instrument's principal, oldest first unless `order` is ``newest``."""
+        return self._api.rows(f"/v1/instruments/{segment(instrument_id)}/movements", MovementView, **listed)
 
     async def amend(
         self, instrument_id: str, *, terms: PrincipalTerms, applies_to_earlier: bool, **options: Any

@@ -99,9 +99,9 @@ class Sites(Group):
         """Return any provider's site as it is now; power is in kW."""
         return await self._api.get(f"/v1/sites/{segment(site_id)}", SiteView)
 
-    def list(self, *, provider_id: str | None = None) -> AsyncIterator[SiteView]:
-        """Yield sites by id, of one provider or of all."""
-        return self._api.rows("/v1/sites", SiteView, provider_id=provider_id)
+    def list(self, *, provider_id: str | None = None, status: Statuses = None) -> AsyncIterator[SiteView]:
+        """Yield sites by id, of one provider or of all; `status` is ``planned``, ``converting`` or ``operating``."""
+        return self._api.rows("/v1/sites", SiteView, provider_id=provider_id, status=status)
 
 
 class Pools(Group):
@@ -147,9 +147,18 @@ class Pools(Group):
         self,
         *,
         open: bool | None = None,  # noqa: A002 - the parameter's name
+        created_from: datetime | None = None,
+        created_before: datetime | None = None,
     ) -> AsyncIterator[IncidentView]:
-        """Yield failures of the provider's nodes, the latest first; for the platform, of every provider's."""
-        return self._api.rows("/v1/pools/incidents", IncidentView, open=open)
+        """Yield failures of the provider's nodes, the latest first; for the platform, of every provider's.
+
+        Args:
+            open: Only open ones; False: only ended ones.
+            created_from: Only what began at this instant or later.
+            created_before: Only what began before this instant.
+        """
+        began = {"created_from": created_from, "created_before": created_before}
+        return self._api.rows("/v1/pools/incidents", IncidentView, open=open, **began)
 
     async def close(self, pool_id: str, *, closes_at: datetime, reason: str, **options: Any) -> ReceiptBody:
         """Close a pool: nothing runs after `closes_at`; grants that still run end then."""

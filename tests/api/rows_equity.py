@@ -235,6 +235,14 @@ INSTRUMENTS = (
         "fund",
         check=lambda page: [row["kind"] for row in page["items"]] == ["accrued"],
     ),
+    Row(
+        "GET",
+        "/v1/instruments/{instrument}/movements?order=newest&created_from=2026-01-01T00:00:00Z",
+        "fund",
+        refused=("created_before=tomorrow", 422, "request_invalid"),
+        check=lambda page: [row["kind"] for row in page["items"]] == ["accrued"],
+        ask=lambda client, ids: anext(client.instruments.list_movements(ids["instrument"], order="newest")),
+    ),
     Row("GET", "/v1/instruments", "fund", other=SEEN, check=lambda page: len(page["items"]) >= 2),
     Row("GET", at("/principal"), check=lambda page: page["items"]),
     Row(

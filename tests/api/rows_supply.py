@@ -276,6 +276,14 @@ SITES = (
     ),
     Row("GET", "/v1/sites/{site}", "provider", other=SEEN, check=lambda one: one["power_energised_kw"] == 700),
     Row("GET", "/v1/sites", "startup", other=SEEN, check=lambda page: len(page["items"]) == 2),
+    Row(
+        "GET",
+        "/v1/sites?status=planned&status=operating",
+        refused=("status=built", 422, "request_invalid"),
+        other=SEEN,
+        check=lambda page: {one["status"] for one in page["items"]} <= {"planned", "operating"},
+        ask=lambda client, _: anext(client.sites.list(status=("planned", "operating"))),
+    ),
 )
 POOLS = (
     Row(
@@ -317,6 +325,22 @@ POOLS = (
             [(one["incident_id"], one["nodes"], one["ended_at"]) for one in page["items"]] == [("i1", 1, None)]
         ),
         ask=lambda client, _: anext(client.pools.list_incidents(open=True)),
+    ),
+    Row(
+        "GET",
+        "/v1/pools/incidents?created_from=2026-01-01T00:00:00Z&created_before=2199-01-01T00:00:00Z",
+        "provider",
+        refused=("created_from=monday", 422, "request_invalid"),
+        other=SEEN,
+        check=lambda page: [one["incident_id"] for one in page["items"]] == ["i1"],
+        ask=lambda client, _: anext(client.pools.list_incidents(created_from=LONG_AGO)),
+    ),
+    Row(
+        "GET",
+        "/v1/pools/incidents?created_before=2026-01-01T00:00:00Z",
+        "provider",
+        other=SEEN,
+        check=lambda page: page["items"] == [],
     ),
     Row(
         "POST",

@@ -35,7 +35,7 @@ from marketplace.projections.equity.cap_tables.queries import (
     list_programmes,
     list_warrants,
 )
-from marketplace.projections.equity.instruments import list_instruments, list_principal
+from marketplace.projections.equity.instruments import list_instruments, list_movements, list_principal
 from marketplace.projections.equity.proposals import Concerned, list_proposals
 from marketplace.projections.feed.queries import EventFilter, find_sequence_before, list_concerned, list_events
 from marketplace.projections.metering.usage import list_allocations, list_readings
@@ -150,6 +150,18 @@ QUERIES: dict[str, Query] = {
     "lots of a class and region in a status": partial(list_lots, gpu_class="H100", region="no-1", status="listed"),
     "pools of a class and region": partial(list_pools, gpu_class="H100", region="no-1"),
     "sites of a provider": partial(list_sites, provider_id=PARTY),
+    "sites of a provider in a status": partial(list_sites, provider_id=PARTY, status=("planned", "operating")),
+    "incidents of a provider over a span": partial(
+        list_incidents, provider_id=PARTY, created_from=NOW, created_before=NOW, before=ROWS, limit=100
+    ),
+    "newest movements of an instrument over a span": partial(
+        list_movements,
+        instrument_id="instrument of nothing",
+        newest=True,
+        after=ROWS,
+        created_from=NOW,
+        created_before=NOW,
+    ),
     "mandates of a holder in a status": partial(list_mandates, holder_id=PARTY, status="active"),
     "quotes of a startup in a status": partial(list_quotes, startup_id=PARTY, status="held"),
     "matches of an auction": partial(list_decisions, auction_id="auction of nothing", matched=True),

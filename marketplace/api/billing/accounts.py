@@ -10,7 +10,7 @@ from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.cursors import parse_cursor
 from marketplace.api.http.known_values import require_ledger_account, require_unit
-from marketplace.api.http.paging import CreatedBefore, CreatedFrom, Cursor, Limit, Order, build_page
+from marketplace.api.http.paging import CreatedBefore, CreatedFrom, Cursor, Limit, Order, build_page, parse_span
 from marketplace.api.http.queries import AtText, OptionalInstantText, Read, Word, parse_at, parse_instant
 from marketplace.api.http.visibility import ACCOUNT
 from marketplace.application.billing.accounts import deposit, withdraw
@@ -158,8 +158,7 @@ async def read_entries(
     """
     party_id = reader.narrow(party_id)
     require_ledger_account(account)
-    begin = None if created_from is None else parse_instant(created_from, "/created_from")
-    end = None if created_before is None else parse_instant(created_before, "/created_before")
+    begin, end = parse_span(created_from, created_before)
     async with reader.connect() as connection:
         rows = await list_entries(
             connection,

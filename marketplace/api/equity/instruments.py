@@ -19,7 +19,7 @@ from marketplace.api.http.bodies.issuers import TransferRightBody
 from marketplace.api.http.bodies.reasons import ReasonBody, TimedReasonBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.cursors import parse_cursor
-from marketplace.api.http.paging import Cursor, Limit, List, build_page
+from marketplace.api.http.paging import CreatedBefore, CreatedFrom, Cursor, Limit, List, Order, build_page, parse_span
 from marketplace.api.http.queries import Read, Reader, Statuses, Word, answer_versioned
 from marketplace.api.http.visibility import INSTRUMENT
 from marketplace.application.equity.clawbacks import pay_debt, reverse_principal
@@ -231,13 +231,29 @@ async def get_one(reader: Read, instrument_id: FromPath[str]) -> Response[Instru
 
 @get("/{instrument_id:str}/movements", operation_id="instruments.list_movements", summary="List movements of principal")
 async def read_movements(
-    reader: Read, instrument_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+    *,
+    reader: Read,
+    instrument_id: FromPath[str],
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    order: Order = "id",
+    created_from: CreatedFrom = None,
+    created_before: CreatedBefore = None,
 ) -> Page[MovementView]:
-    """Return every movement of an instrument's principal, oldest first, with its statement if it has one."""
-    after = parse_cursor(cursor, 0)
+    """Return movements of an instrument's principal, as they occurred, each with its statement if it has one."""
+    after = None if cursor is None else parse_cursor(cursor, 0)
+    begin, end = parse_span(created_from, created_before)
     await _load(reader, instrument_id)
     async with reader.connect() as connection:
-        rows = await list_movements(connection, instrument_id, after=after, limit=limit + 1)
+        rows = await list_movements(
+            connection,
+            instrument_id,
+            created_from=begin,
+            created_before=end,
+            newest=order == "newest",
+            after=after,
+            limit=limit + 1,
+        )
     return build_page(rows, limit, lambda row: row.sequence)
 
 

@@ -83,6 +83,18 @@ def _parse_key(cursor: str, order: Sorting) -> str | tuple[datetime, str]:
         raise refuse_cursor() from None
 
 
+def parse_span(created_from: str | None, created_before: str | None) -> tuple[datetime | None, datetime | None]:
+    """Return the bounds of when rows were created.
+
+    Raises:
+        Refusal: ``request_invalid``.
+    """
+    return (
+        None if created_from is None else parse_instant(created_from, "/created_from"),
+        None if created_before is None else parse_instant(created_before, "/created_before"),
+    )
+
+
 def provide_listing(
     *,
     limit: Limit = 100,
@@ -97,12 +109,13 @@ def provide_listing(
     Raises:
         Refusal: ``cursor_invalid`` or ``request_invalid``.
     """
+    begin, end = parse_span(created_from, created_before)
     window = Window(
         limit=limit + 1,
         order=order,
         after=None if cursor is None else _parse_key(cursor, order),
-        created_from=None if created_from is None else parse_instant(created_from, "/created_from"),
-        created_before=None if created_before is None else parse_instant(created_before, "/created_before"),
+        created_from=begin,
+        created_before=end,
         counts=count,
     )
     return Listing(limit, window)

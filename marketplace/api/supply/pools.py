@@ -11,7 +11,7 @@ from marketplace.api.http.bodies.supply import ClosePoolBody, FailNodesBody, Ope
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.cursors import INT_MAX, parse_cursor
 from marketplace.api.http.known_values import require_known
-from marketplace.api.http.paging import Cursor, Limit, build_page
+from marketplace.api.http.paging import CreatedBefore, CreatedFrom, Cursor, Limit, build_page, parse_span
 from marketplace.api.http.queries import Read, Word
 from marketplace.application.supply.inventory import announce_closing, fail_nodes, open_pool, restore_nodes
 from marketplace.domain.refusals import refuse_unknown
@@ -119,13 +119,26 @@ async def list_all(
 
 @get("/incidents", operation_id="pools.list_incidents", summary="List incidents of pools")
 async def read_incidents(
-    reader: Read, limit: Limit = 100, cursor: Cursor = None, is_open: IsOpen = None
+    *,
+    reader: Read,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    is_open: IsOpen = None,
+    created_from: CreatedFrom = None,
+    created_before: CreatedBefore = None,
 ) -> Page[IncidentView]:
     """Return failures of the provider's nodes, the latest first; for the platform, of every provider's."""
     before = parse_cursor(cursor, INT_MAX)
+    begin, end = parse_span(created_from, created_before)
     async with reader.connect() as connection:
         rows = await list_incidents(
-            connection, provider_id=reader.party_id, is_open=is_open, before=before, limit=limit + 1
+            connection,
+            provider_id=reader.party_id,
+            is_open=is_open,
+            created_from=begin,
+            created_before=end,
+            before=before,
+            limit=limit + 1,
         )
     return build_page(rows, limit, lambda row: row.last_sequence)
 

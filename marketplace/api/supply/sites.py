@@ -6,6 +6,7 @@ import msgspec
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
+from events.site import SiteStatus
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.supply import (
     DerateSiteBody,
@@ -17,7 +18,7 @@ from marketplace.api.http.bodies.supply import (
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.cursors import parse_cursor
 from marketplace.api.http.paging import Cursor, Limit, build_page
-from marketplace.api.http.queries import Read, Word, answer_versioned
+from marketplace.api.http.queries import Read, Statuses, Word, answer_versioned
 from marketplace.application.supply.sites import (
     derate_site,
     energise_site,
@@ -117,11 +118,18 @@ async def get_one(reader: Read, site_id: FromPath[str]) -> Response[SiteView]:
 
 
 @get("/", summary="List sites")
-async def list_all(reader: Read, limit: Limit = 100, cursor: Cursor = None, provider_id: Word = None) -> Page[SiteView]:
+async def list_all(
+    *,
+    reader: Read,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    provider_id: Word = None,
+    status: Statuses[SiteStatus] = None,
+) -> Page[SiteView]:
     """Return sites by id, of one provider or all."""
     after = parse_cursor(cursor, "")
     async with reader.connect() as connection:
-        rows = await list_sites(connection, provider_id=provider_id, after=after, limit=limit + 1)
+        rows = await list_sites(connection, provider_id=provider_id, status=status, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.site_id)
 
 

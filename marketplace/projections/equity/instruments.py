@@ -1,6 +1,7 @@
 """Instruments: agreements, the principal that accrued under them, and what it became."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -355,11 +356,27 @@ async def list_instruments(
 
 
 async def list_movements(
-    connection: AsyncConnection, instrument_id: str, *, after: int = 0, limit: int = 100
+    connection: AsyncConnection,
+    instrument_id: str,
+    *,
+    created_from: datetime | None = None,
+    created_before: datetime | None = None,
+    newest: bool = False,
+    after: int | None = None,
+    limit: int = 100,
 ) -> list[MovementView]:
-    """Return the movements of an instrument's principal by sequence above `after`, oldest first."""
-    query = select(principal).where(principal.c.instrument_id == instrument_id, principal.c.sequence > after)
-    return await load_all(connection, page(query.order_by(principal.c.sequence), limit), MovementView)
+    """Return the movements of an instrument's principal beyond the sequence `after`, oldest first, or newest first.
+
+    `created_from` and `created_before` bound when they occurred.
+    """
+    query, key = select(principal).where(principal.c.instrument_id == instrument_id), principal.c.sequence
+    if after is not None:
+        query = query.where(key < after if newest else key > after)
+    if created_from is not None:
+        query = query.where(principal.c.occurred_at >= created_from)
+    if created_before is not None:
+        query = query.where(principal.c.occurred_at < created_before)
+    return await load_all(connection, page(query.order_by(key.desc() if newest else key), limit), MovementView)
 
 
 async def list_mfn_notices(

@@ -199,12 +199,16 @@ async def find_site(connection: AsyncConnection, site_id: str) -> SiteView | Non
 
 
 async def list_sites(
-    connection: AsyncConnection, *, provider_id: str | None = None, after: str = "", limit: int = 100
+    connection: AsyncConnection,
+    *,
+    provider_id: str | None = None,
+    status: Filter = None,
+    after: str = "",
+    limit: int = 100,
 ) -> list[SiteView]:
     """Return sites by id above `after`, of one provider or all."""
-    query: Any = select(sites).where(sites.c.site_id > after).order_by(sites.c.site_id)
-    if provider_id is not None:
-        query = query.where(sites.c.provider_id == provider_id)
+    query = select(sites).where(sites.c.site_id > after).order_by(sites.c.site_id)
+    query = narrow(query, ((sites.c.provider_id, provider_id), (sites.c.status, status)))
     return await load_all(connection, page(query, limit), SiteView)
 
 

@@ -196,6 +196,13 @@ async def test_principal_at_any_point_is_what_accrued_and_is_not_converted(engin
         first = await instruments.find_instrument(connection, make_id("ins", 1))
         paid = await instruments.find_instrument(connection, make_id("ins", 9))
         movements = await instruments.list_movements(connection, make_id("ins", 9))
+        later = await instruments.list_movements(connection, make_id("ins", 9), created_from=movements[-1].occurred_at)
+        earlier = await instruments.list_movements(
+            connection, make_id("ins", 9), newest=True, created_before=movements[-1].occurred_at
+        )
+        rest = await instruments.list_movements(
+            connection, make_id("ins", 9), newest=True, after=movements[-1].sequence
+        )
         mine = await instruments.list_instruments(connection, party=(STARTUP, ISSUER))
         none = await instruments.list_instruments(connection, holder_id=STRANGER)
     assert {row.instrument_id: row.principal_usd for row in before} == {
@@ -203,6 +210,9 @@ async def test_principal_at_any_point_is_what_accrued_and_is_not_converted(engin
         make_id("ins", 2): usd("384.00"),
         make_id("ins", 9): usd("192.00"),
     }
+    assert later == [row for row in movements if row.occurred_at == movements[-1].occurred_at]
+    assert earlier == [row for row in movements[::-1] if row not in later]
+    assert rest == movements[-2::-1]
     assert make_id("ins", 1) not in {row.instrument_id for row in after}
     assert first is not None
     assert first.conversion is not None

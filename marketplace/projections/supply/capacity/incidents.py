@@ -1,5 +1,6 @@
 """Incidents: nodes of pools that stopped working, open or ended."""
 
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import text
@@ -19,6 +20,8 @@ SELECT * FROM (
   GROUP BY o.pool_id, o.incident_id, p.provider_id, p.gpu_class, p.region
 ) AS found
  WHERE last_sequence < :before AND (CAST(:is_open AS boolean) IS NULL OR (ended_at IS NULL) = :is_open)
+   AND (CAST(:created_from AS timestamptz) IS NULL OR began_at >= :created_from)
+   AND (CAST(:created_before AS timestamptz) IS NULL OR began_at < :created_before)
  ORDER BY last_sequence DESC LIMIT :limit
 """
 
@@ -28,10 +31,22 @@ async def list_incidents(
     *,
     provider_id: str | None = None,
     is_open: bool | None = None,
+    created_from: datetime | None = None,
+    created_before: datetime | None = None,
     before: int,
     limit: int,
 ) -> list[IncidentView]:
-    """Return incidents of a provider or of all, the latest change first, below the sequence `before`."""
-    bound: dict[str, Any] = {"provider_id": provider_id, "is_open": is_open, "before": before, "limit": limit}
+    """Return incidents of a provider or of all, the latest change first, below the sequence `before`.
+
+    `created_from` and `created_before` bound when they began.
+    """
+    bound: dict[str, Any] = {
+        "provider_id": provider_id,
+        "is_open": is_open,
+        "created_from": created_from,
+        "created_before": created_before,
+        "before": before,
+        "limit": limit,
+    }
     result = await connection.execute(text(_INCIDENTS), bound)
     return [parse_row(row, IncidentView) for row in result.mappings()]
