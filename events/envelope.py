@@ -56,6 +56,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 _TIME_LENGTH = len("2026-01-01T00:00:00.000000")
 _ATTRIBUTES = tuple(name for name in Envelope.__struct_fields__ if name not in {"time", "traceparent"})
 _HEADERS = tuple((name, f"ce-{name}") for name in _ATTRIBUTES)
+_MEMBERS = tuple("traceparent" if name == "traceparent" else f"ce-{name}" for name in Envelope.__struct_fields__)
+"""The headers of all members, in the order of `Envelope`."""
 
 
 @lru_cache(maxsize=256)  # the events of a command have one time, which is hashed and stored
@@ -66,14 +68,9 @@ def render_time(time: datetime) -> str:
 
 def render_headers(envelope: Envelope) -> dict[str, str]:
     """Return the NATS headers of one event; empty attributes are left out."""
-    headers = {"content-type": CONTENT_TYPE, "ce-specversion": SPEC_VERSION}
+    headers = {"content-type": CONTENT_TYPE, "ce-specversion": SPEC_VERSION, "ce-time": ""}
+    headers |= {name: value for name, value in zip(_MEMBERS, msgspec.structs.astuple(envelope), strict=True) if value}
     headers["ce-time"] = render_time(envelope.time)
-    for name, header in _HEADERS:
-        value: str = getattr(envelope, name)
-        if value:
-            headers[header] = value
-    if envelope.traceparent:
-        headers["traceparent"] = envelope.traceparent
     return headers
 
 

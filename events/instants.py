@@ -1,6 +1,6 @@
 """The bounds of instants and dates. Others could not be converted to UTC, moved by years, or stored in PostgreSQL."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from functools import cache
 from typing import Any, Final, get_args, get_type_hints
@@ -40,19 +40,18 @@ def find_outside(value: Any, is_inside: Callable[[date], bool]) -> str | None:
     """
     if isinstance(value, date):
         return None if is_inside(value) else ""
-    for name, item in _list_items(value):
-        below = None if item is None else find_outside(item, is_inside)
-        if below is not None:
-            return f"/{name}{below}"
-    return None
-
-
-def _list_items(value: Any) -> Iterable[tuple[Any, Any]]:
     if isinstance(value, msgspec.Struct):
-        return [(name, getattr(value, name)) for name in _list_members(type(value))]
-    if isinstance(value, tuple | list):
-        return enumerate(value)
-    return value.items() if isinstance(value, dict) else ()
+        for name in _list_members(type(value)):
+            item = getattr(value, name)
+            below = None if item is None else find_outside(item, is_inside)
+            if below is not None:
+                return f"/{name}{below}"
+    elif isinstance(value, tuple | list | dict):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            below = find_outside(item, is_inside)
+            if below is not None:
+                return f"/{key}{below}"
+    return None
 
 
 @cache

@@ -89,6 +89,8 @@ def _require(value: Decimal, pointer: str, unit: str, maximum: Decimal, places: 
             f"{pointer} is {value}; state {unit or 'a share of one'} as a decimal number",
             pointer=pointer,
         )
+    if not value.is_signed() and (zero or value) and value <= maximum and _fits(value, places):
+        return
     text = f"{value:f}" if abs(value.adjusted()) <= _WRITTEN_OUT_MAX else str(value)
     stated = f"{pointer} is {text} {unit}".rstrip()
     if value.is_signed() or (value == 0 and not zero):
@@ -102,14 +104,13 @@ def _require(value: Decimal, pointer: str, unit: str, maximum: Decimal, places: 
             value=text,
             maximum=f"{maximum:f}",
         )
-    if not _fits(value, places):
-        raise Refusal(
-            "amount_too_precise",
-            f"{stated}; at most {places} decimal places are allowed",
-            pointer=pointer,
-            value=text,
-            places=places,
-        )
+    raise Refusal(
+        "amount_too_precise",
+        f"{stated}; at most {places} decimal places are allowed",
+        pointer=pointer,
+        value=text,
+        places=places,
+    )
 
 
 def _fits(value: Decimal, places: int) -> bool:

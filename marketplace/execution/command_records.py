@@ -68,6 +68,11 @@ class CommandRecords:
             return None
         return CommandRecord(row[:FINGERPRINT_BYTES], Head("", int.from_bytes(row[FINGERPRINT_BYTES:])))
 
+    def is_recent(self, command_id: str, sequence: int) -> bool:
+        """Return whether a record that is not packed yet names this event of its command, or a later one."""
+        recent = self._recent.get(command_id)
+        return recent is not None and (recent.head.sequence or 0) >= sequence
+
     def put(self, command_id: str, record: CommandRecord) -> None:
         """Store the record of a command, and replace its earlier one."""
         self._recent[command_id] = record

@@ -128,6 +128,8 @@ class ProcessedCommands:
 
     def put(self, command_id: str, fingerprint: str, sequence: int) -> None:
         """Remember the sequence of a command's event, in place of an earlier one of the same command."""
+        if self._traces.is_recent(command_id, sequence):
+            return  # The follower brings what this process stored itself.
         place = hash(command_id) & MARKS_MASK
         self._marks[place >> 3] |= 1 << (place & 7)
         self._traces.put(command_id, CommandRecord(fingerprint, Head("", sequence)))

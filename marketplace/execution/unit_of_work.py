@@ -303,9 +303,11 @@ class UnitOfWork:
 
     def is_current(self) -> bool:
         """Return whether everything that was loaded is still what the cache holds."""
-        return all(
-            (now := self._cache.find(subject)) is None or now is part.before for subject, part in self._parts.items()
-        )
+        for subject, part in self._parts.items():
+            now = self._cache.find(subject)
+            if now is not None and now is not part.before:
+                return False
+        return True
 
     def changes(self, entry: CachedState) -> bool:
         """Return whether events were decided for the aggregate of `entry`, so that the append guards it."""
@@ -318,7 +320,7 @@ class UnitOfWork:
 
     def count_events(self) -> int:
         """Return how many events were decided."""
-        return sum(len(part.events) for part in self._parts.values())
+        return sum([len(part.events) for part in self._parts.values()])
 
     async def record(self, primary: CachedState) -> bool:
         """Add a record of the command if its other events do not show its answer. False if it is already recorded."""

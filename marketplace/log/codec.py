@@ -56,16 +56,18 @@ def seal(subject: str, previous_hash: str, envelope: Envelope, body: bytes) -> M
     Raises:
         AssertionError: An attribute holds what a header cannot carry.
     """
-    linked = msgspec.structs.replace(envelope, previoushash=previous_hash, hash="")
-    headers = render_headers(linked)
+    sealed = msgspec.structs.replace(envelope, previoushash=previous_hash, hash="")
+    headers = render_headers(sealed)
     _check_headers(headers)
-    sealed = msgspec.structs.replace(linked, hash=hash_message(subject, headers, body))
-    return Message(sealed, body, rendered=headers | {_HASH_HEADER: sealed.hash})
+    headers[_HASH_HEADER] = chain_hash = hash_message(subject, headers, body)
+    msgspec.structs.force_setattr(sealed, "hash", chain_hash)  # Nobody else has this copy yet.
+    return Message(sealed, body, rendered=headers)
 
 
 def _check_headers(headers: Mapping[str, str]) -> None:
     """Refuse values that change in transport: headers carry only ASCII without spaces unchanged."""
-    if _PLAIN.fullmatch("".join(headers.values())):
+    written = "".join(headers.values())
+    if written.isascii() and written.isprintable() and not (" " in written or "%" in written or '"' in written):
         return
     name, value = next(pair for pair in headers.items() if not _PLAIN.fullmatch(pair[1]))
     raise AssertionError(f"header {name} is {value!r}; only printable ASCII without spaces, % and quotes is allowed")

@@ -18,6 +18,8 @@ from marketplace.core.errors import Refusal
 BYTES_MAX: Final = 64 * 1024 * 1024
 SECONDS_MAX: Final = 10.0
 BODY_SECONDS_MAX: Final = 30.0
+WHOLE: Final = "marketplace.whole"
+"""The member of a request's scope by which the server says that it has the whole body."""
 
 
 class DrainRequestBody:
@@ -46,7 +48,10 @@ class DrainRequestBody:
         self._body_seconds_max = body_seconds_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request with a body only once the body is read; any other request at once."""
+        """Answer a request whose body still arrives only once the body is read; any other request at once."""
+        if WHOLE in scope:
+            await self._app(scope, receive, send)
+            return
         headers = {name: value.lower() for name, value in scope["headers"]}
         if scope["type"] != ScopeType.HTTP or not has_body(headers):
             await self._app(scope, receive, send)

@@ -54,7 +54,7 @@ class Envelope:
 
         async def send_marked(message: Message) -> None:
             if message["type"] == "http.response.start":
-                if not any(name.lower() == NOT_STORED[0] for name, _ in message["headers"]):
+                if NOT_STORED[0] not in [name.lower() for name, _ in message["headers"]]:
                     added.append(NOT_STORED)
                 if method == "OPTIONS" and "path_template" in seen:
                     added.append((b"allow", self._find_methods(seen)))

@@ -23,7 +23,7 @@ from litestar.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from marketplace.api.http.connections import Connections
-from marketplace.api.http.drain import DrainRequestBody
+from marketplace.api.http.drain import WHOLE, DrainRequestBody
 from marketplace.api.http.envelope import NOT_STORED, REQUEST_ID, SAFE, build_request_id
 from marketplace.api.http.problems import MEDIA_TYPE, build_problem
 from marketplace.api.http.services import ApiSettings
@@ -139,11 +139,14 @@ class BoundedConnection(HttpToolsProtocol):
         A request is refused that does not name one host (RFC 9112, 3.2), codes its body other than in chunks (6.1), or
         has a target that cannot be read.
         """
-        hosts = sum(name == b"host" for name, _ in self.headers)
+        names = [name for name, _ in self.headers]
+        hosts = names.count(b"host")
         if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
             raise _HeadInvalid("a request has one Host header; send it once")
-        codings = [value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"]
-        if codings not in ([], [b"chunked"]):
+        is_coded = b"transfer-encoding" in names
+        if is_coded and [value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"] != [
+            b"chunked"
+        ]:
             raise _HeadInvalid("bodies are read with Transfer-Encoding: chunked alone; use Content-Encoding for gzip")
         try:
             super().on_headers_complete()
@@ -165,6 +168,7 @@ class BoundedConnection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Protect the connection from being displaced while its request is answered."""
         self._reading, self._since, self._is_used = "nothing", time.monotonic(), True
+        self.scope[WHOLE] = True  # type: ignore[typeddict-unknown-key]
         super().on_message_complete()
         if self._is_counted and self._is_answering():
             self.config.table.answer(self)
