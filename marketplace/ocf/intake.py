@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain, islice
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -16,6 +17,7 @@ from marketplace.domain.equity.instrument.commands import ImportInstrument
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.issuer.commands import ImportIssuer
 from marketplace.domain.equity.issuer.issuer import list_refused_acts
+from marketplace.domain.texts import list_misnamed, list_names, list_unreadable
 from marketplace.ocf.container import Files, compute_hash
 from marketplace.ocf.findings import Findings
 from marketplace.ocf.package import render_package
@@ -140,7 +142,7 @@ def take_sidecar(
 
 
 def check_intake(intake: Intake, now: datetime, findings: Findings) -> None:
-    """Add what the marketplace would refuse: size, dates, shapes, and every act that breaks a rule."""
+    """Add what the marketplace would refuse: size, dates, shapes, texts, and every act that breaks a rule."""
     count = intake.count_events()
     if count > EVENTS_MAX:
         reason = f"the import would append {count} events; one atomic append holds {EVENTS_MAX}"
@@ -155,8 +157,20 @@ def check_intake(intake: Intake, now: datetime, findings: Findings) -> None:
         except msgspec.ValidationError as error:
             valid = False
             findings.add("problem", taken.file, taken.label, "value_out_of_range", str(error))
+        else:
+            _check_texts(taken, findings)
+    for refusal in list_unreadable({"id": list(intake.origins.values())}):
+        findings.add("problem", "", "", refusal.code, refusal.message)
     if valid:
         _check_rules(intake, findings)
+
+
+def _check_texts(taken: ImportedAct, findings: Findings) -> None:
+    """Add a text that no request may have, such as a name with a control character."""
+    body = msgspec.json.decode(render_body(taken.event))
+    misnamed = (refusal for path in list_names(type(taken.event)) for refusal in list_misnamed(path, body))
+    for refusal in islice(chain(list_unreadable(body), misnamed), 1):
+        findings.add("problem", taken.file, taken.label, refusal.code, refusal.message)
 
 
 def _check_rules(intake: Intake, findings: Findings) -> None:

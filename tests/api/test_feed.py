@@ -110,6 +110,14 @@ async def test_a_key_reads_the_events_whose_kind_its_scopes_cover(database_url: 
         token = (await stage.post(stage.admin, "/v1/api-keys", body)).json()["token"]
         clerk = await stage.open_client(token)
         assert set(await read_types(clerk)) == {"account.opened.v1", "account.deposited.v1", "command.recorded.v1"}
+        found = (await stage.admin.get("/v1/events")).json()["items"]
+        positions = {item["event"]["type"].removeprefix("marketplace."): item["sequence"] for item in found}
+        for path in ("chain", "states"):
+            shown = await clerk.get(f"/v1/events/{path}?sequence={positions['account.opened.v1']}")
+            assert shown.status_code == 200
+            assert "party.registered.v1" not in shown.text
+            hidden = await clerk.get(f"/v1/events/{path}?sequence={positions['party.registered.v1']}")
+            assert_problem(hidden, 403, "scope_missing")
         headers = {"Authorization": parties.headers["authorization"]}
         async with httpx.AsyncClient(base_url=address, headers=headers, timeout=PATIENCE_SECONDS) as client:
             assert [name for _, name, _ in await read_stream(client, 2)] == ["party.registered.v1", "party.cleared.v1"]

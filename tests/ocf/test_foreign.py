@@ -4,6 +4,9 @@ import pytest
 
 from marketplace.domain.equity.issuer.state import total_shares
 from marketplace.ocf.importing import check_files
+from marketplace.ocf.package import MANIFEST, render_package
+from marketplace.ocf.sidecar import NAME as SIDECAR
+from marketplace.ocf.sidecar import parse_sidecar
 from tests.ocf.foreign import (
     CANCELLED,
     CLASSES,
@@ -188,6 +191,39 @@ def test_a_split_of_every_class_is_taken_over():
     history = take_in(pack((STOCK, OPTION, SPLIT)))
     totals = total_shares(history.get_issuer())
     assert (totals.stock, totals.options, totals.pool) == (2_000, 200, 3_800)
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("Ann\0", "text_unprintable"),
+        ("Ann\x1b[2J", "text_unprintable"),
+        ("Ann\u202egnp", "text_unprintable"),
+        ("A\u200bnn", "text_unprintable"),
+        ("Ann  Lee", "text_unprintable"),
+        ("Ann\nLee", "text_unprintable"),
+        (" \u3000", "text_blank"),
+    ],
+)
+def test_a_name_that_no_request_may_have_is_a_problem(name, code):
+    odd = [{**STAKEHOLDERS[0], "name": {"legal_name": name}}, *STAKEHOLDERS[1:]]
+    verdict = judge(pack(stakeholders_files=odd))
+    assert verdict.intake is None
+    assert [(each.code, each.item) for each in verdict.findings if each.level == "problem"] == [(code, "STAKEHOLDER 0")]
+
+
+def test_a_package_that_this_market_exported_may_not_have_such_a_name_either():
+    made = render_package(take_in(pack((STOCK,))))
+    odd = render_package(parse_sidecar(made[SIDECAR].replace(b'"name": "Ann"', b'"name": "Ann\\u0000"')))
+    assert [(each.code, each.file) for each in judge(odd).findings] == [("text_unprintable", SIDECAR)]
+
+
+def test_neither_a_reason_nor_an_id_may_hold_what_is_not_text():
+    reason = judge(pack((STOCK, OPTION, {**CANCELLED, "reason_text": "left\0"}, REST)))
+    assert {each.code for each in reason.findings if each.level == "problem"} == {"text_unprintable"}
+    files = pack((STOCK,))
+    files |= {MANIFEST: files[MANIFEST].replace(b'"id": "issuer"', b'"id": "issuer\\u0000"')}
+    assert {each.code for each in judge(files).findings if each.level == "problem"} == {"text_unprintable"}
 
 
 def test_a_name_that_is_too_long_for_an_event_is_refused_and_not_written():

@@ -93,7 +93,7 @@ def _select(
     _require_known("type", tags, EVENT_TYPES)
     _require_known("aggregate", kinds, AGGREGATES)
     of_id = None if aggregate_id is None else _find_kind(aggregate_id)
-    _require_scopes(reader.principal, [*map(get_aggregate, tags), *kinds, *([] if of_id is None else [of_id])])
+    require_scopes(reader.principal, [*map(get_aggregate, tags), *kinds, *([] if of_id is None else [of_id])])
     _require_shown(reader, tags, kinds, of_id)
     _require_together(tags, kinds, of_id)
     shown = list_kinds(reader.principal)
@@ -157,8 +157,8 @@ def _require_together(tags: Collection[str], kinds: Collection[str], of_id: str 
         raise _refuse("aggregate_id", f"it is of the kind {of_id!r}, which aggregate leaves out")
 
 
-def _require_scopes(principal: Principal, kinds: Collection[str]) -> None:
-    """Refuse to filter by events that the key's scopes hide: the answer would be empty for ever.
+def require_scopes(principal: Principal, kinds: Collection[str]) -> None:
+    """Refuse to ask for events of kinds that the key's scopes hide.
 
     Raises:
         Refusal: ``scope_missing``.

@@ -11,9 +11,9 @@ from litestar import Router, get
 from litestar.params import QueryParameter
 
 from events.subjects import parse_subject
-from marketplace.api.feed.events import PATH
+from marketplace.api.feed.events import PATH, require_scopes
 from marketplace.api.http.bodies.feed import ChainCommand, ChainEvent, StatesAround
-from marketplace.api.http.queries import Read, Reader
+from marketplace.api.http.queries import Read, Reader, list_kinds
 from marketplace.core.errors import Refusal
 from marketplace.domain.deciders import DECIDERS
 from marketplace.log.events import parse_event
@@ -28,14 +28,15 @@ async def read_chain(reader: Read, sequence: Position) -> list[ChainCommand]:
     """Return the commands before an event that led to it, and those that followed; at most 60; for the platform.
 
     Raises:
-        Refusal: ``platform_only`` · ``event_unknown``.
+        Refusal: ``platform_only`` · ``event_unknown`` · ``scope_missing`` for an event that the key's scopes hide.
     """
     reader.require_platform()
     recorded = await _find(reader, sequence)
     async with reader.connect() as connection:
         links = await load_chain(connection, recorded.envelope.causationid)
     firsts = await asyncio.gather(*(reader.services.handler.log.find(link.events[0].sequence) for link in links))
-    return [_render(link, first) for link, first in zip(links, firsts, strict=True)]
+    kinds = list_kinds(reader.principal)
+    return [_render(link, first, kinds) for link, first in zip(links, firsts, strict=True)]
 
 
 @get("/states", operation_id="events.get_states", summary="Read the states around an event", opt={"sealed": True})
@@ -45,7 +46,8 @@ async def read_states(reader: Read, sequence: Position) -> StatesAround:
     States are what this release folds; their members may change with any release.
 
     Raises:
-        Refusal: ``platform_only`` · ``event_unknown`` · ``state_unknown`` for an aggregate whose events make no state.
+        Refusal: ``platform_only`` · ``event_unknown`` · ``scope_missing`` for an event that the key's scopes hide ·
+            ``state_unknown`` for an aggregate whose events make no state.
     """
     reader.require_platform()
     recorded = await _find(reader, sequence)
@@ -78,10 +80,12 @@ async def _find(reader: Reader, sequence: int) -> Recorded:
             id=str(sequence),
         )
     parse_event(recorded)
+    require_scopes(reader.principal, [parse_subject(recorded.subject)[0]])
     return recorded
 
 
-def _render(link: Link, first: Recorded | None) -> ChainCommand:
+def _render(link: Link, first: Recorded | None, kinds: frozenset[str] | None) -> ChainCommand:
+    """Return a command with its events of these kinds; None: of all."""
     event = link.events[0]
     return ChainCommand(
         command_id=event.command_id,
@@ -92,6 +96,7 @@ def _render(link: Link, first: Recorded | None) -> ChainCommand:
         events=tuple(
             ChainEvent(sequence=one.sequence, tag=one.tag, aggregate=one.aggregate, aggregate_id=one.aggregate_id)
             for one in link.events
+            if kinds is None or one.aggregate in kinds
         ),
     )
 

@@ -21,15 +21,15 @@ from msgspec import Meta
 from events.instants import REQUESTED, find_outside, is_requested
 from events.types import Name
 from marketplace.api.http.body_faults import BodyFault, find_faults, render_faults
-from marketplace.api.http.strict_text import refuse_unprintable, require_name, require_readable
+from marketplace.api.http.strict_text import require_readable
 from marketplace.core.errors import Refusal
+from marketplace.domain.texts import list_misnamed, list_names, refuse_unprintable
 from marketplace.domain.value_faults import DECIMAL_PATTERN, render_fault
 
 WHOLE_MAX: Final = 2**53 - 1
 _DecimalString = Annotated[str, Meta(pattern=DECIMAL_PATTERN)]
 _PATH: Final = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>\$.*?)`)?$", re.DOTALL)
 _MEMBER: Final = re.compile(r"(?:missing required|contains unknown) field `(?P<name>[^`]*)`")
-_ITEMS: Final = "*"
 _ONE_LINE: Final = r"^[^\t\n\r]*$"
 TOO_LARGE: Final = BodyFault("", "a number in it is too large to be read; write amounts as decimals in quotes")
 
@@ -100,34 +100,6 @@ def _build_struct(struct: type[msgspec.Struct]) -> type[msgspec.Struct]:
     )
 
 
-def _list_names(annotation: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Yield where a type has names: members' names, and `_ITEMS` for each item of a list or an object."""
-    if annotation == Name:
-        yield path
-    elif isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
-        hints = get_type_hints(annotation, include_extras=True)
-        for field in msgspec.structs.fields(annotation):
-            yield from _list_names(hints[field.name], (*path, field.encode_name))
-    else:
-        within = get_origin(annotation) in (tuple, list, dict)
-        for argument in get_args(annotation):
-            yield from _list_names(argument, (*path, _ITEMS) if within else path)
-
-
-def _list_misnamed(path: tuple[str, ...], value: Any, pointer: str = "") -> Iterator[Refusal]:
-    """Yield the refusals of the names that a body has at a path, by `require_name`."""
-    if not path and isinstance(value, str):
-        try:
-            require_name(value, pointer)
-        except Refusal as refusal:
-            yield refusal
-    elif path and path[0] == _ITEMS and isinstance(value, dict | list):
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _list_misnamed(path[1:], item, f"{pointer}/{key}")
-    elif path and isinstance(value, dict) and path[0] in value:
-        yield from _list_misnamed(path[1:], value[path[0]], f"{pointer}/{path[0]}")
-
-
 class Decoders:
     """The two decoders of one body type."""
 
@@ -135,7 +107,7 @@ class Decoders:
         self._twin_type = build_twin(annotation)
         self._twin = msgspec.json.Decoder(self._twin_type)
         self._true = msgspec.json.Decoder(annotation)
-        self._names = tuple(_list_names(annotation))
+        self._names = tuple(list_names(annotation))
 
     def decode(self, body: bytes | msgspec.Raw, *, is_readable: bool = False) -> Any:
         """Return the body; one that `is_readable` was checked by `require_readable` as a part of another.
@@ -167,7 +139,7 @@ class Decoders:
 
     def _list_misnamed(self, decoded: Any) -> Iterator[Refusal]:
         for path in self._names:
-            yield from _list_misnamed(path, decoded)
+            yield from list_misnamed(path, decoded)
 
     def _join(self, refusal: Refusal, decoded: Any) -> Refusal:
         """Return the refusal of a body with everything that is wrong with it."""
