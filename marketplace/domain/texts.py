@@ -83,13 +83,15 @@ def require_name(name: str, pointer: str) -> None:
     at most `MARKS_MAX` marks on a letter, none twice in a row (UTS 39), and single spaces between words.
 
     Raises:
-        Refusal: ``text_unprintable``.
+        Refusal: ``text_unprintable`` · ``text_blank``.
     """
     if _LOOSE.search(name):
         text = f"{pointer} has spaces other than single plain ones between words; write one plain space"
         raise Refusal("text_unprintable", text, pointer=pointer)
     if name.isascii():
         return
+    if not any(unicodedata.category(character)[0] in "LNPS" for character in name):
+        raise Refusal("text_blank", f"{pointer} holds no letter, digit or sign; send text", pointer=pointer)
     for found in _IGNORABLE.finditer(name):
         if found[0] not in _JOINERS or not _is_joined(name, found.start()):
             text = f"{pointer} holds U+{ord(found[0]):04X}, which shows nothing here; leave it out"

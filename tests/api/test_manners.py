@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from urllib.parse import urlencode
 
 import httpx
@@ -139,6 +139,7 @@ async def test_a_header_that_is_sent_twice_is_refused(stage: Stage, name):
     client = await stage.open_client(None)
     answer = await client.post("/v1/parties", content=json.dumps(PARTY), headers=sent)
     assert_problem(answer, 400, "header_invalid")
+    assert "RateLimit-Remaining" in answer.headers, "it counts for the address, as every request without a valid key"
     assert (await stage.services.handler.log.health()).last_sequence == 0
 
 
@@ -234,6 +235,8 @@ UNPRINTABLE = ("text_unprintable", "/name")
             "text_blank",
             "/name",
         ),
+        ('{"name": "\u0301", "roles": ["startup"], "jurisdiction": "US"}'.encode(), 422, "text_blank", "/name"),
+        ('{"name": "\ue000 \u0378", "roles": ["startup"], "jurisdiction": "US"}'.encode(), 422, "text_blank", "/name"),
         (rb'{"name": "\u115f\udb40\udd00", "roles": ["startup"], "jurisdiction": "US"}', 422, "text_blank", "/name"),
         *(
             (
@@ -326,8 +329,9 @@ async def test_a_reason_may_have_lines(stage: Stage):
 
 
 async def test_json_is_utf_8(stage: Stage):
-    for label in ("utf-16", '"UTF-16LE"', "latin-1"):
-        answer = await send(stage, json.dumps(PARTY).encode(), f"application/json; charset={label}")
+    wrong = ("charset=utf-16", 'charset="UTF-16LE"', "charset=latin-1", "charset = utf-16", "charset*=utf-8''utf-16")
+    for label in (*wrong, "charset=utf-8; charset=utf-16"):
+        answer = await send(stage, json.dumps(PARTY).encode(), f"application/json; {label}")
         assert_problem(answer, 415, "media_type_unsupported")
     assert (await send(stage, json.dumps(PARTY).encode(), 'application/json; charset="UTF-8"')).status_code == 201
 
@@ -349,6 +353,10 @@ def list_cursors() -> Iterator[str]:
 
 def render(key: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
+
+
+async def test_a_sequence_of_a_query_ends_with_its_digits(reading: Stage):
+    assert_problem(await reading.admin.get("/v1/orders/book", params={"at": "0\n"}), 422, "request_invalid", "/at")
 
 
 async def test_no_cursor_number_or_instant_of_a_query_is_an_error_of_the_server(reading: Stage):
@@ -404,6 +412,29 @@ async def test_every_rule_that_terms_of_an_order_break_is_named_at_once(reading:
         refused = await reading.post(reading.admin, "/v1/orders", {"startup_id": startup_id, "terms": terms | faults})
         assert refused.status_code == 422
         assert [error["pointer"].removeprefix("/terms/") for error in refused.json()["errors"]] == pointers
+
+
+async def test_an_instant_with_another_offset_is_stored_and_answered_in_utc(reading: Stage):
+    startup_id = await reading.register("Startup", "startup", usd="10000")
+    terms = build_terms(lambda day: f"2099-02-{day:02}T02:00:00+02:00")
+    placed = await reading.post(reading.admin, "/v1/orders", {"startup_id": startup_id, "terms": terms})
+    headers = {"Min-Seq": str(placed.json()["sequence"])}
+    order = await reading.admin.get(f"/v1/orders/{placed.json()['id']}", headers=headers)
+    event = await reading.admin.get("/v1/events?type=order.placed.v1", headers=headers)
+    for shown in (order.json()["terms"], event.json()["items"][0]["event"]["data"]["terms"]):
+        assert {name: shown[name] for name in ("start_earliest", "start_latest")} == {
+            name: terms[name].replace("02:00:00+02:00", "00:00:00Z") for name in ("start_earliest", "start_latest")
+        }
+    ends = (datetime.now(UTC) + timedelta(days=9)).astimezone(timezone(timedelta(hours=-5)))
+    body = {"name": "robot", "scopes": ["orders:read"], "expires_at": ends.isoformat()}
+    key = (await reading.post(reading.admin, "/v1/api-keys", body)).json()
+    assert key["expires_at"] == ends.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+async def test_a_misspelt_scope_is_refused_with_the_nearest(stage: Stage):
+    refused = await stage.post(stage.admin, "/v1/api-keys", {"name": "robot", "scopes": ["orders:raed"]})
+    assert_problem(refused, 422, "scope_invalid", "/scopes/0")
+    assert "did you mean orders:read?" in refused.json()["detail"]
 
 
 async def test_parameters_and_choices_that_are_misspelt_are_refused_with_the_nearest(reading: Stage):

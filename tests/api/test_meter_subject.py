@@ -9,7 +9,9 @@ from contextlib import asynccontextmanager
 import nats
 import pytest
 import pytest_asyncio
+import structlog
 from nats.aio.client import Client
+from structlog.testing import capture_logs
 
 from marketplace.api.metering.meter_subject import AT_ONCE, SUBJECT, MeterSubject
 from marketplace.embedded.nats import NatsServers
@@ -84,11 +86,13 @@ async def test_more_requests_than_are_answered_at_once_are_all_answered(site: Si
         ({"Content-Type": f"{BATCH['Content-Type']}; charset=utf-16"}, "415", "media_type_unsupported"),
         ({"Content-Encoding": "br"}, "415", "encoding_unsupported"),
         ({"Idempotency-Key": "a b"}, "400", "header_invalid"),
+        ({"authorization": f"Bearer {ADMIN_KEY}"}, "400", "header_invalid"),
     ],
 )
 async def test_what_is_refused_over_http_is_refused_here(site: Site, meter: Client, change, status, code):
     said, problem, headers = await ask(meter, [site.event("grt", "r1")], HEADERS | change)
     assert (said, problem["code"], headers["Content-Type"]) == (status, code, "application/problem+json")
+    assert headers["Request-Id"]
 
 
 async def test_a_body_that_is_nested_deeply_or_says_something_twice_is_answered(site: Site, meter: Client):
@@ -112,8 +116,10 @@ async def test_a_body_that_is_nested_deeply_or_says_something_twice_is_answered(
 
 async def test_an_error_of_the_server_is_answered_too(site: Site, meter: Client, monkeypatch):
     monkeypatch.setattr("marketplace.api.metering.meter_subject.ingest_request", None)
-    status, problem, _ = await ask(meter, [])
-    assert (status, problem["code"]) == ("500", "internal_error")
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+        status, problem, headers = await ask(meter, [], HEADERS | {"Request-Id": "of-the-meter"})
+    assert (status, problem["code"], headers["Request-Id"]) == ("500", "internal_error", "of-the-meter")
+    assert [line["request_id"] for line in lines if line["event"] == "unforeseen_error"] == ["of-the-meter"]
 
 
 async def test_a_key_needs_the_scope(site: Site, meter: Client):

@@ -207,6 +207,13 @@ async def test_a_coding_or_target_that_is_not_read_is_refused_with_a_status(sent
         assert (await clients.read_head(await clients.open(chunked))).startswith(b"HTTP/1.1 200")
 
 
+async def test_a_refused_request_for_a_head_gets_no_body():
+    async with serving() as clients:
+        reader = await clients.open(b"HEAD /now HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n")
+        assert (await clients.read_head(reader)).startswith(b"HTTP/1.1 400")
+        assert await reader.read() == b""
+
+
 async def test_a_head_has_a_bound_and_what_is_not_http_is_refused(caplog):
     async with serving(head_bytes_max=2_000) as clients:
         reader = await clients.open(b"GET /now HTTP/1.1\r\nHost: a\r\nx: " + b"y" * 3_000)

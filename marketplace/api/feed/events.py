@@ -221,7 +221,7 @@ async def read(
     if last_event_id is None:
         await require_in_log(reader.services, after, "request_invalid", "after", remedy=_OTHER_LOG, pointer="/after")
     else:
-        if not SEQUENCE.match(last_event_id):
+        if not SEQUENCE.fullmatch(last_event_id):
             raise Refusal("header_invalid", "Last-Event-ID must be a sequence that the feed gave")
         after = int(last_event_id)
         await require_in_log(reader.services, after, "header_invalid", "Last-Event-ID", remedy=_OTHER_LOG)

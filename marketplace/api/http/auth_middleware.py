@@ -166,8 +166,8 @@ class AuthMiddleware:
         services: Services = scope["litestar_app"].state["services"]
         limits: Limits = scope["litestar_app"].state["limits"]
         authorization = headers.get(b"authorization")
-        _require_single(scope, headers)
         try:
+            _require_single(scope, headers)
             if SESSION in scope:
                 principal = await services.keys.admit(scope[SESSION])
             else:

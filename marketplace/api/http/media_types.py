@@ -17,11 +17,11 @@ _CHARSETS: Final = frozenset({b"", b"utf-8", b"utf8"})
 
 @lru_cache(maxsize=256)
 def parse_media_type(header: bytes) -> tuple[bytes, bytes]:
-    """Return the media type and the charset, which is empty where none is stated."""
+    """Return the media type and the charset: the first other than UTF-8 that is stated, or an empty one."""
     media_type, _, parameters = header.lower().partition(b";")
     stated = (parameter.strip().partition(b"=") for parameter in parameters.split(b";"))
-    charsets = [value.strip(b' "') for name, _, value in stated if name == b"charset"]
-    return media_type.strip(), charsets[0] if charsets else b""
+    charsets = (value.strip(b' \t"') for name, _, value in stated if name.rstrip(b" \t*") == b"charset")
+    return media_type.strip(), next((charset for charset in charsets if charset not in _CHARSETS), b"")
 
 
 def require_utf8(charset: bytes) -> None:

@@ -180,7 +180,7 @@ async def provide_reader(request: Request[Principal, Any, Any], min_seq: MinSeq 
         Refusal: ``header_invalid``.
     """
     text = "0" if min_seq is None else min_seq
-    if not SEQUENCE.match(text):
+    if not SEQUENCE.fullmatch(text):
         raise Refusal("header_invalid", "Min-Seq must be a sequence that Commit-Seq gave")
     await require_in_log(get_services(request), int(text), "header_invalid", "Min-Seq")
     return Reader(get_services(request), request.user, int(text))
@@ -219,7 +219,7 @@ async def parse_at(reader: Reader, text: str | None) -> int | datetime | None:
     Raises:
         Refusal: ``request_invalid``, also for a sequence beyond the log's end.
     """
-    if text is None or not SEQUENCE.match(text):
+    if text is None or not SEQUENCE.fullmatch(text):
         return None if text is None else parse_instant(text, "/at")
     await require_in_log(reader.services, int(text), "request_invalid", "at", pointer="/at")
     return int(text)

@@ -235,10 +235,11 @@ class BoundedConnection(HttpToolsProtocol):
                 return
         problem = build_problem(status, code, detail)
         body = msgspec.json.encode(problem)
+        sent = b"" if self.parser.get_method() == b"HEAD" else body
         head = f"HTTP/1.1 {status} {problem.title}\r\ncontent-type: {MEDIA_TYPE}\r\n{headers}"
         safe = [(REQUEST_ID, build_request_id().encode()), NOT_STORED, *SAFE]
         head += "".join(f"{name.decode()}: {value.decode()}\r\n" for name, value in safe)
-        self.transport.write(f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
+        self.transport.write(f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + sent)
         with contextlib.suppress(OSError):
             self.transport.write_eof()
 

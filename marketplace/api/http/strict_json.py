@@ -9,6 +9,7 @@ and then as itself, both in C.
 import re
 import types
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
 from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
@@ -30,6 +31,7 @@ WHOLE_MAX: Final = 2**53 - 1
 _DecimalString = Annotated[str, Meta(pattern=DECIMAL_PATTERN)]
 _PATH: Final = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>\$.*?)`)?$", re.DOTALL)
 _MEMBER: Final = re.compile(r"(?:missing required|contains unknown) field `(?P<name>[^`]*)`")
+_OFFSET: Final = re.compile(rb'[+-][0-9]{2}:?[0-9]{2}"')
 _ONE_LINE: Final = r"^[^\t\n\r]*$"
 TOO_LARGE: Final = BodyFault("", "a number in it is too large to be read; write amounts as decimals in quotes")
 
@@ -135,7 +137,7 @@ class Decoders:
             raise self._join(misnamed[0], decoded)
         if outside is not None:
             raise BodyInvalid(*find_faults(self._twin_type, decoded) or [BodyFault(outside, REQUESTED)])
-        return true
+        return _convert_to_utc(true) if _OFFSET.search(body) else true
 
     def _list_misnamed(self, decoded: Any) -> Iterator[Refusal]:
         for path in self._names:
@@ -153,6 +155,18 @@ class Decoders:
             return BodyInvalid(*faults or refusal.faults)
         refusal.others = (*texts[1:], *map(_refuse_fault, faults))
         return refusal
+
+
+def _convert_to_utc(value: Any) -> Any:
+    """Return a body with its instants in UTC, so that events and answers show them in one form."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC)
+    if isinstance(value, msgspec.Struct):
+        members = {name: _convert_to_utc(getattr(value, name)) for name in value.__struct_fields__}
+        return msgspec.structs.replace(value, **members)
+    if isinstance(value, tuple | list):
+        return type(value)(_convert_to_utc(item) for item in value)
+    return value
 
 
 def _refuse_fault(fault: BodyFault) -> Refusal:

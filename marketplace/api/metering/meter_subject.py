@@ -2,8 +2,8 @@
 
 Meters next to the machines can thus use an existing NATS connection. The body is that of ``POST /v1/usage``; the API
 key, the content type and the optional encoding are in headers of the same names. The answer has its HTTP status in
-`Marketplace-Status`. API processes share the requests as one queue group. An unanswered request is sent again, and
-nothing is counted twice.
+`Marketplace-Status` and the id of the request in `Request-Id`. API processes share the requests as one queue group. An
+unanswered request is sent again, and nothing is counted twice.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ import structlog
 from litestar import Response
 from nats.aio.msg import Msg
 
+from marketplace.api.http.envelope import find_request_id
 from marketplace.api.http.keys import Principal
 from marketplace.api.http.problems import (
     MEDIA_TYPE,
@@ -81,8 +82,13 @@ class MeterSubject:
         reply subject of a request from another NATS account by a random one, so only such a subject gets an answer.
         """
         try:
-            headers = {name.lower(): value for name, value in (message.headers or {}).items()}
-            body, answered = await self._answer(headers, message.data)
+            sent = message.headers or {}
+            request_id = find_request_id(
+                {"headers": [(name.lower().encode(), value.encode()) for name, value in sent.items()]}
+            )
+            with structlog.contextvars.bound_contextvars(request_id=request_id):
+                body, answered = await self._answer(sent, message.data)
+            answered["Request-Id"] = request_id
             if message.reply.startswith(f"{SERVICE_REPLIES}."):
                 await message._client.publish(message.reply, body, headers=answered)  # noqa: SLF001 - as `respond` does
             elif message.reply:
@@ -90,8 +96,9 @@ class MeterSubject:
         finally:
             self._slots.release()
 
-    async def _answer(self, headers: Mapping[str, str], body: bytes) -> tuple[bytes, dict[str, str]]:
+    async def _answer(self, sent: Mapping[str, str], body: bytes) -> tuple[bytes, dict[str, str]]:
         try:
+            headers = _read_headers(sent)
             principal = await self._admit(headers.get("authorization"))
             self._services.follower.require_current()
             ingested = await ingest_request(self._services, principal, headers, body)
@@ -111,6 +118,18 @@ class MeterSubject:
         if not principal.allows(SCOPE):
             raise Refusal("scope_missing", f"this key lacks the scope {SCOPE}; ask for one that has it", scope=SCOPE)
         return principal
+
+
+def _read_headers(sent: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the headers of a request by their names in small letters.
+
+    Raises:
+        Refusal: ``header_invalid`` if two differ in capitals alone.
+    """
+    headers = {name.lower(): value for name, value in sent.items()}
+    if len(headers) < len(sent):
+        raise Refusal("header_invalid", "a header stands twice in the request; send it once")
+    return headers
 
 
 def _render(response: Response[bytes]) -> tuple[bytes, dict[str, str]]:
