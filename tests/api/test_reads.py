@@ -18,6 +18,8 @@ from tests.support.market.market import Market
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.servers import open_log
 
+NOBODY = "pty_01jdm5v5tze1xa6a4sbz1gk3c0"
+
 
 async def test_a_read_waits_for_what_was_written(database_url: str):
     async with open_stage(MemoryLog(), database_url, read_wait_seconds_max=0.3) as stage:
@@ -35,6 +37,20 @@ async def test_a_read_waits_for_what_was_written(database_url: str):
             behind = await stage.admin.get("/v1/parties", headers={"Min-Seq": placed.headers["commit-seq"]})
         assert_problem(behind, 503, "projection_behind")
         assert behind.headers["retry-after"] == "1"
+
+
+async def test_a_read_that_found_nothing_and_waited_for_nothing_says_how_to_wait(database_url: str):
+    """Somebody read an order right after placing it, and was told to check an id that was right."""
+    advice, path = "; if it was made just now, send the Commit-Seq of that answer as Min-Seq", f"/v1/parties/{NOBODY}"
+    async with open_stage(MemoryLog(), database_url) as stage:
+        found = await stage.admin.get(path)
+        assert_problem(found, 404, "party_unknown")
+        assert found.json()["detail"] == f"there is no party {NOBODY}; check the id{advice}"
+        waited = await stage.admin.get(path, headers={"Min-Seq": "0"})
+        command = await stage.post(stage.admin, f"{path}/clear", {"checks": ["a"]})
+        for answer in (waited, command):
+            assert answer.json()["detail"] == f"there is no party {NOBODY}; check the id"
+        assert "`Min-Seq`" in (await stage.admin.get("/schema/errors/party_unknown")).json()["remedy"]
 
 
 async def test_the_etag_of_a_read_is_the_version_that_a_command_asks_for(database_url: str):

@@ -24,7 +24,8 @@ _REMEDIES: Final[dict[int | None, str]] = {
     400: "The request is not well-formed. Correct what `errors` and `detail` name.",
     401: "Send a key that works as `Authorization: Bearer mkp_…`. The platform issues them.",
     403: "This key may not do this. Use a key of the party, the person or the scope that `detail` names.",
-    404: "Check the id. A resource of another tenant answers as one that does not exist.",
+    404: "Check the id. If it was made just now, send the `Commit-Seq` of that answer as `Min-Seq`. A resource of "
+    "another tenant answers as one that does not exist.",
     405: "Use a method that the header `Allow` lists.",
     408: "Send the body faster, or in parts.",
     409: "The resource is not in the state that the request needs, and nothing was changed. Read it and decide anew.",

@@ -203,6 +203,9 @@ def answer_refusal(request: Request[Any, Any, Any] | None, refusal: Refusal) -> 
     if isinstance(refusal, BodyInvalid) and request is not None:
         refusal = BodyInvalid(*_find_wrong_headers(request), *refusal.faults)
     status = get_status(refusal)
+    text = refusal.message
+    if status == HTTPStatus.NOT_FOUND and request is not None and _may_be_behind(request):
+        text += "; if it was made just now, send the Commit-Seq of that answer as Min-Seq"
     facts = dict(refusal.facts)
     headers: dict[str, str] = {}
     if status == HTTPStatus.UNAUTHORIZED:
@@ -217,7 +220,12 @@ def answer_refusal(request: Request[Any, Any, Any] | None, refusal: Refusal) -> 
         errors = tuple(
             FieldError(pointer=each.pointer or "", detail=each.message, allowed=each.choices) for each in found
         )
-    return render_problem(status, refusal.code, refusal.message, errors=errors, facts=facts, headers=headers)
+    return render_problem(status, refusal.code, text, errors=errors, facts=facts, headers=headers)
+
+
+def _may_be_behind(request: Request[Any, Any, Any]) -> bool:
+    """Return whether a request reads what projections know, and waits for none of them."""
+    return request.method in {"GET", "HEAD"} and "min-seq" not in request.headers
 
 
 def _find_wrong_headers(request: Request[Any, Any, Any]) -> Iterator[BodyFault]:
