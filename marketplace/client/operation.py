@@ -1,11 +1,14 @@
 """Methods of the client for the operation of the market: health, clock and event feed."""
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from marketplace.api.http.bodies.answers import ClockView, Liveness, Readiness, ReceiptBody
-from marketplace.api.http.bodies.feed import ChainCommand, FeedPage, StatesAround
+from marketplace.api.http.bodies.feed import ChainCommand, FeedItem, FeedPage, StatesAround
 from marketplace.api.http.bodies.projections import JobView, ProjectionBody, ProjectionView, StuckTaskView
 from marketplace.api.http.bodies.trading import AdvanceClockBody
 from marketplace.client.transport import Group
@@ -105,7 +108,7 @@ class Events(Group):
         """Return the state of an event's aggregate before and after it; for the platform."""
         return await self._api.get("/v1/events/states", StatesAround, sequence=sequence)
 
-    def follow(
+    async def follow(
         self,
         *,
         after: int = 0,
@@ -116,10 +119,11 @@ class Events(Group):
         command_id: str | None = None,
         party_id: str | None = None,
         from_: datetime | None = None,
-    ) -> AsyncGenerator[tuple[int, bytes], None]:
-        """Yield sequence and JSON of every event after one, as they happen; filters as in `read`.
+    ) -> AsyncGenerator[FeedItem, None]:
+        """Yield every event after one as it happens, with its `sequence`; filters as in `read`.
 
-        A stream that ends, breaks or falls silent is opened again after the last event.
+        `event.parse()` of an item returns what happened as a type of `events`. A stream that ends, breaks or falls
+        silent is opened again after the last event.
 
         Raises:
             ProblemError: The stream was refused.
@@ -127,4 +131,6 @@ class Events(Group):
         """
         query: dict[str, Any] = {"type": as_list(type), "aggregate": as_list(aggregate), "from": from_}
         query |= {"aggregate_id": aggregate_id, "event_id": event_id, "command_id": command_id, "party_id": party_id}
-        return self._api.stream("/v1/events", after, **query)
+        async with aclosing(self._api.stream("/v1/events", after, **query)) as messages:
+            async for _, message in messages:
+                yield msgspec.json.decode(message, type=FeedItem)

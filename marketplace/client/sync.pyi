@@ -44,7 +44,7 @@ from marketplace.api.http.bodies.answers import ClockView, Liveness, Readiness, 
 from marketplace.api.http.bodies.cap_tables import HoldingView, ImportReport
 from marketplace.api.http.bodies.delivery import EvidenceReceipt, ReadingBody, UsageReceipt
 from marketplace.api.http.bodies.equity import BuyerStockBody
-from marketplace.api.http.bodies.feed import ChainCommand, FeedPage, StatesAround
+from marketplace.api.http.bodies.feed import ChainCommand, FeedItem, FeedPage, StatesAround
 from marketplace.api.http.bodies.market import MandateOffer, MarketPrice, PublicMarket
 from marketplace.api.http.bodies.meters import IngestionReceipt
 from marketplace.api.http.bodies.parties import IssuedKey, KeyView
@@ -324,7 +324,7 @@ class _Events:
         command_id: str | None = None,
         party_id: str | None = None,
         from_: datetime | None = None,
-    ) -> Iterator[tuple[int, bytes]]: ...
+    ) -> Iterator[FeedItem]: ...
 
 class _Financings:
     def agree_holder_terms(

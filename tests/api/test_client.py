@@ -116,7 +116,7 @@ async def test_the_client_without_asyncio_commands_reads_follows_and_refuses():
         with SyncMarketplaceClient(address, ADMIN_KEY) as client:
             receipt = client.parties.register(**BODY)
             assert client.last_sequence == receipt.sequence == client.events.read().next_after
-            assert [sequence for sequence, _ in islice(client.events.follow(), 2)] == [1, 2]
+            assert [item.sequence for item in islice(client.events.follow(), 2)] == [1, 2]
             with pytest.raises(ProblemError, match="account_unknown"):
                 client.accounts.deposit("acc_01jdm5v5tze1xa6a4sbz1gk3c4", amount_usd=Decimal(5), reference="wire")
         with pytest.raises(RuntimeError, match="outside its `with` block"):
@@ -132,16 +132,16 @@ from marketplace.client import SyncMarketplaceClient
 
 client = SyncMarketplaceClient(*sys.argv[1:]).__enter__()
 stream = client.events.follow()
-print(next(stream)[0], client.clock.get().offset_seconds, flush=True)
+print(next(stream).sequence, client.clock.get().offset_seconds, flush=True)
 """
 FOLLOWED_BY_A_THREAD = """
 import sys, threading
 from marketplace.client import SyncMarketplaceClient
 
 def follow():
-    for sequence, _ in client.events.follow():
-        print(sequence, flush=True)
-        if sequence == 2:
+    for item in client.events.follow():
+        print(item.sequence, flush=True)
+        if item.sequence == 2:
             reached.set()
 
 client, reached = SyncMarketplaceClient(*sys.argv[1:]), threading.Event()
@@ -154,9 +154,9 @@ from marketplace.client import SyncMarketplaceClient
 
 client = SyncMarketplaceClient(*sys.argv[1:])
 try:
-    for sequence, _ in client.events.follow():
-        print(sequence, flush=True)
-        if sequence == 2:
+    for item in client.events.follow():
+        print(item.sequence, flush=True)
+        if item.sequence == 2:
             threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT]).start()
 except KeyboardInterrupt:
     print("interrupted", client.events.read().next_after)

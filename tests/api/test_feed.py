@@ -5,8 +5,11 @@ import json
 from contextlib import AsyncExitStack, aclosing
 
 import httpx
+import msgspec
 import pytest
 
+from events.party import PartyRegistered
+from events.registry import UnknownEventType
 from marketplace.api.feed import tails
 from marketplace.client import MarketplaceClient, ProblemError, transport
 from marketplace.core.errors import Unavailable
@@ -387,16 +390,17 @@ class Parted(httpx.AsyncBaseTransport):
 async def test_the_typed_client_opens_a_stream_again_after_the_last_event(monkeypatch):
     """A subscriber ended with success as its server was restarted, and saw nothing that came after."""
     monkeypatch.setattr(transport, "RETRY_SECONDS", 0.01)
-    ended = [b"retry: 1000\n\nid: 1\ndata: {}\n\n", b"", httpx.ReadTimeout("silent"), httpx.ConnectError("down")]
-    parted = Parted(ended)
     async with open_stage(MemoryLog()) as stage, serve(stage.application) as address:
         get_id(await stage.post(stage.admin, "/v1/parties", PARTY))
+        (first,) = (await stage.admin.get("/v1/events", params={"limit": 1})).json()["items"]
+        message = f"retry: 1000\n\nid: 1\ndata: {json.dumps(first)}\n\n".encode()
+        parted = Parted([message, b"", httpx.ReadTimeout("silent"), httpx.ConnectError("down")])
         async with (
             asyncio.timeout(PATIENCE_SECONDS),
             MarketplaceClient(address, ADMIN_KEY, parted) as client,
             aclosing(client.events.follow()) as events,
         ):
-            assert [(await anext(events))[0] for _ in range(2)] == [1, 2]
+            assert [(await anext(events)).sequence for _ in range(2)] == [1, 2]
     assert parted.asked == [0, 1, 1, 1, 1]
     parted = Parted([httpx.ConnectError("down")] * 9)
     async with MarketplaceClient("http://test", ADMIN_KEY, parted) as client:
@@ -410,13 +414,22 @@ async def test_the_typed_client_follows_events_as_they_happen():
         get_id(await stage.post(stage.admin, "/v1/parties", PARTY))
         async with MarketplaceClient(address, ADMIN_KEY) as client, asyncio.timeout(PATIENCE_SECONDS):
             async with aclosing(client.events.follow()) as events:
-                sequence, item = await anext(events)
-                assert (sequence, json.loads(item)["sequence"]) == (1, 1)
+                assert (await anext(events)).sequence == 1
             async with aclosing(client.events.follow(after=1)) as events:
-                assert (await anext(events))[0] == 2
+                item = await anext(events)
+                assert (item.sequence, item.event, item.depth) == (
+                    2,
+                    (await client.events.read()).items[1].event,
+                    "full",
+                )
+                party = item.event.parse()
+                assert isinstance(party, PartyRegistered)
+                assert (party.name, party.jurisdiction) == (PARTY["name"], PARTY["jurisdiction"])
+                with pytest.raises(UnknownEventType):
+                    msgspec.structs.replace(item.event, type="marketplace.party.danced.v1").parse()
                 later = asyncio.create_task(anext(events))
                 await stage.post(stage.admin, "/v1/parties", PARTY | {"name": "Another"}, key="another")
-                assert (await later)[0] == 3
+                assert (await later).sequence == 3
         async with MarketplaceClient(address, f"{ADMIN_KEY}x") as stranger:
             with pytest.raises(ProblemError) as caught:
                 await anext(aiter(stranger.events.follow()))

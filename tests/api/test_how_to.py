@@ -28,7 +28,7 @@ async def test_the_examples_run(database_url: str, capsys):
         await asyncio.to_thread(namespace["plain"], address, ADMIN_KEY)
     told = capsys.readouterr().out.splitlines()
     assert told[0].startswith("mkp_")
-    assert told[1].startswith("1 {")
+    assert told[1].startswith("1 marketplace.account.opened.v1 AccountOpened(")
     assert told[2:] == ["Acme Robotics cleared", "Other Ltd registered", "Third Ltd registered"]
 
 

@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 
 from events.issuer_holders import Depth
+from events.registry import parse_body, parse_type
+from events.types import Event
 
 
 class CloudEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -29,6 +31,14 @@ class CloudEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     actorperson: str = ""
     fingerprint: str = ""
     traceparent: str = ""
+
+    def parse(self) -> Event:
+        """Return the data as its type, such as `events.grant.GrantIssued`.
+
+        Raises:
+            UnknownEventType: This release does not know the type.
+        """
+        return parse_body(parse_type(self.type), bytes(self.data))
 
 
 class FeedItem(msgspec.Struct, frozen=True, kw_only=True):
