@@ -103,7 +103,7 @@ def fill_text(text, body, fresh):
     made_up = make_example(body, DAY)
     real = dict(zip(list_ids(made_up), list_ids(body), strict=True))
     named = {name: real[each] for name, each in use_variables(made_up)[1].items()}
-    return re.sub(r"{{([^}]+)}}", lambda found: fresh if found[1] == "$guid" else named[found[1]], text)
+    return re.sub(r"{{([^}]+)}}", lambda found: fresh if found[1] == "$timestamp" else named[found[1]], text)
 
 
 def list_ids(body):

@@ -1,7 +1,7 @@
 """The file of requests is sent as it stands, its variables filled in, and again once the test clock has moved on."""
 
 import re
-from uuid import uuid4
+from itertools import count
 
 import httpx
 
@@ -9,18 +9,30 @@ from marketplace.log.memory import MemoryLog
 from tests.api.stage import get_id, open_stage
 
 VARIABLE = re.compile(r"{{([^}]+)}}")
+CLOCK = count(1_700_000_000)
+"""What `$timestamp` stands for: each request is sent in a second of its own."""
 
 
 async def send(client: httpx.AsyncClient, text: str, operation_id: str, variables: dict[str, str]) -> httpx.Response:
     """Send a request of the file, with the variables that its head declares."""
     declared = dict(re.findall(r"^@(\w+) = (.*)$", text, re.MULTILINE)) | variables
     (request,) = [part for part in text.split("### ")[1:] if part.startswith(f"{operation_id}:")]
-    filled = VARIABLE.sub(lambda one: str(uuid4()) if one[1] == "$guid" else declared[one[1]], request)
+    declared["$timestamp"] = str(next(CLOCK))
+    filled = VARIABLE.sub(lambda one: declared[one[1]], request)
     head, _, body = filled.partition("\n\n")
     _, line, *headers = head.splitlines()
     method, address = line.split(" ", 1)
     sent = dict(each.split(": ", 1) for each in headers)
     return await client.request(method, address, headers=sent, content=body.strip() or None)
+
+
+async def test_the_file_uses_no_variable_that_one_editor_alone_knows():
+    """JetBrains' editors do not know `$guid`, and VS Code does not know `$uuid`: such a key was sent as it stood."""
+    async with open_stage(MemoryLog()) as stage:
+        text = (await stage.admin.get("/schema/requests.http")).text
+    assert {name for name in VARIABLE.findall(text) if name.startswith("$")} == {"$timestamp"}
+    keys = re.findall(r"^Idempotency-Key: (.+)$", text, re.MULTILINE)
+    assert len(set(keys)) == len(keys), "two requests of one second are two commands"
 
 
 async def test_the_main_chain_of_the_file_is_sent_twice_to_one_market(database_url: str):
