@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 
 from marketplace.api.http.bodies.delivery import DisputeStatementBody
-from marketplace.api.http.body_faults import find_faults
+from marketplace.api.http.body_faults import BodyFault, find_faults, render_faults
 from marketplace.log.memory import MemoryLog
 from tests.api.stage import Stage, open_stage
 
@@ -130,3 +130,12 @@ async def test_every_rule_that_a_mandate_breaks_is_named_at_once(database_url: s
         body = {"holder_id": fund, "funding": "cash", "terms": terms}
         refused = await stage.post(await stage.open_tenant(fund), "/v1/mandates", body)
     assert list_pointers(refused) == [f"/terms/{name}" for name in names]
+
+
+@pytest.mark.parametrize(
+    ("count", "more"), [(1, ""), (2, "; 1 more member is wrong"), (3, "; 2 more members are wrong")]
+)
+def test_one_more_fault_is_one_member(count, more):
+    faults = [BodyFault("/nodes", "nodes is missing")] * count
+    end = f"{more}, see errors" if more else ""
+    assert render_faults(faults, "the body", "members") == f"/nodes: nodes is missing{end}"

@@ -145,5 +145,10 @@ def render_faults(faults: Sequence[BodyFault], whole: str, parts: str) -> str:
         parts: What the faults are, such as `members`.
     """
     first, rest = faults[0], len(faults) - 1
-    more = f"; {rest} more {parts} are wrong, see errors" if rest else ""
+    more = f"; {count_more(rest, parts)}, see errors" if rest else ""
     return f"{first.pointer or whole}: {first.detail}{more}"
+
+
+def count_more(rest: int, parts: str) -> str:
+    """Say how many more parts are wrong, one at least."""
+    return f"1 more {parts.removesuffix('s')} is wrong" if rest == 1 else f"{rest} more {parts} are wrong"

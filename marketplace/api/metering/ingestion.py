@@ -25,7 +25,7 @@ from marketplace.api.http.bodies.meters import (
     ReadingEvent,
     ReadingOutcome,
 )
-from marketplace.api.http.body_faults import find_faults
+from marketplace.api.http.body_faults import count_more, find_faults
 from marketplace.api.http.commands import REPLAYED, REUSED, build_context, parse_key, split_context
 from marketplace.api.http.keys import Principal
 from marketplace.api.http.media_types import parse_media_type, require_utf8
@@ -260,7 +260,8 @@ def _list_faults(decoded: Any) -> Refusal | None:
     if not faults:
         return None
     text = "; ".join(f"{fault.pointer or 'the event'}: {fault.detail}" for fault in faults[:_SHOWN_MAX])
-    more = f"; {len(faults) - _SHOWN_MAX} more members are wrong" if len(faults) > _SHOWN_MAX else ""
+    rest = len(faults) - _SHOWN_MAX
+    more = f"; {count_more(rest, 'members')}" if rest > 0 else ""
     return Refusal("body_invalid", f"{text}{more}", pointer=faults[0].pointer)
 
 
