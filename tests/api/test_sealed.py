@@ -109,7 +109,7 @@ async def test_who_got_a_grant_by_transfer_does_not_see_what_it_costs_and_who_pa
         await require_names(stage, trade, heir, stranger)
         await require_order_expanded(stage, trade.startup, grant.issued.order_id, views[trade.startup])
     costs = ("price_usd_per_gpu_hour", "cash_share", "cash_commitment_usd", "startup_account_id", "hold_id", "equity")
-    assert {views[heir][name] for name in costs} == {None}
+    assert {views[heir][name] for name in (*costs, "holder_id")} == {None}
     assert (views[heir]["startup_id"], views[heir]["payer_id"]) == (heir, trade.startup)
     assert views[trade.startup] == views[trade.provider]
     assert all(views[trade.startup][name] is not None for name in costs)

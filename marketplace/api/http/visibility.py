@@ -118,6 +118,7 @@ GRANT: Final = Visibility[GrantView](
         "startup_account_id",
         "hold_id",
         "cash_commitment_usd",
+        "holder_id",
         "equity",
         "resale",
         "resold",

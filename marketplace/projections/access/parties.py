@@ -215,8 +215,9 @@ async def tell_payers(connection: AsyncConnection, rows: Sequence[GrantView], re
 _NAMED: Final = """SELECT :reader
 UNION SELECT provider_id FROM sites UNION SELECT provider_id FROM pools
 UNION SELECT holder_id FROM mandates WHERE status = 'granted'
-UNION SELECT unnest(ARRAY[startup_id, payer_id, provider_id, holder_id]) FROM grants
+UNION SELECT unnest(ARRAY[startup_id, payer_id, provider_id]) FROM grants
     WHERE :reader IN (startup_id, payer_id, provider_id, holder_id)
+UNION SELECT holder_id FROM grants WHERE :reader IN (payer_id, provider_id)
 UNION SELECT company(issuer_id) FROM instruments WHERE holder_id = :reader
 UNION SELECT holder_id FROM instruments WHERE issuer_id = :issuer
 UNION SELECT company(issuer_id) FROM holdings WHERE holder_id = :reader
