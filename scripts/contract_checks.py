@@ -7,7 +7,7 @@
   lot, an order, its grant with service terms, a reading, a statement, and answers to errors.
 - schemathesis sends requests of every operation with the platform's key and a startup's, from a fixed seed, with all of
   its checks.
-- A bill of materials, as CycloneDX, of what a production image installs.
+- A bill of materials, as CycloneDX, of what a production image installs, and of the scripts of others in our wheel.
 
 npm installs into a temporary folder, so that no file names a registry.
 """
@@ -37,6 +37,7 @@ from marketplace.embedded.postgres import embedded_postgres
 from marketplace.embedded.process import find_free_port
 from marketplace.log.memory import MemoryLog
 from scripts.node_checks import Failed, find_node
+from scripts.vendored import list_vendored
 from tests.api.stage import ADMIN_KEY, open_stage, running
 from tests.contracts.market import ROOT
 
@@ -217,7 +218,7 @@ async def check_requests(folder: Path, facts: dict[str, str], seconds: int) -> N
 
 
 async def write_bill(folder: Path) -> None:
-    """Write `bill-of-materials.json`, CycloneDX, of what the image installs, with the packages' hashes."""
+    """Write `bill-of-materials.json`, CycloneDX, of what the image installs and our wheel carries, with hashes."""
     exported = ("--quiet", "--no-default-groups", "--no-emit-project", "--format", "requirements-txt")
     text = await run("uv", "export", *exported, cwd=ROOT)
     (folder / "requirements.txt").write_text(text)
@@ -225,9 +226,11 @@ async def write_bill(folder: Path) -> None:
     bill.parent.mkdir(exist_ok=True)
     command = (BIN / "cyclonedx-py", "requirements", folder / "requirements.txt", "--output-reproducible", "-o", bill)
     await run(*command, cwd=folder)
-    components = json.loads(bill.read_text())["components"]
-    bare = [one["name"] for one in components if not one.get("externalReferences")]
-    print(f"bill of materials: {len(components)} packages in dist/{bill.name}, {len(bare)} without hashes")
+    written = json.loads(bill.read_text())
+    bare = [one["name"] for one in written["components"] if not one.get("externalReferences")]
+    written["components"] += list_vendored()
+    bill.write_text(json.dumps(written, indent=2))
+    print(f"bill of materials: {len(written['components'])} packages in dist/{bill.name}, {len(bare)} without hashes")
 
 
 async def check(folder: Path, seconds: int) -> None:
