@@ -230,13 +230,14 @@ async function readConsumer(connection, progress, options, answered) {
       if (message.seq > last) page.push(message);
       if (pending === 0) break; // nothing more now: handle the page at once
     }
+    // Where nothing arrives, the last message may be lost. This fails if the server forgot the consumer.
+    if (pending === undefined && (await consumer.info()).delivered.consumer_seq !== delivered) return false;
     if (Date.now() - readAt > STATEMENTS_MS) {
       await readStatements(connection, progress, options);
       readAt = Date.now();
     }
     handle(page, progress, options);
     if (options.once && pending === 0) return true;
-    if (pending === undefined) await consumer.info(); // fails if the server forgot it
     answered();
   }
 }

@@ -258,7 +258,8 @@ async def read_pages(source: Source, progress: Progress) -> AsyncGenerator[list[
 async def read_consumer(source: Source, progress: Progress) -> AsyncGenerator[list[Msg], None]:
     """Yield pages after the position, from a consumer in the server's memory, until the server has forgotten it.
 
-    The consumer counts what it delivers. A count that is missing is an answer lost on the way, and ends it too.
+    The consumer counts what it delivers. A count that is missing is an answer lost on the way, and ends it too. Where
+    nothing arrives, the server is asked for the count: the lost one may be the last.
     It delivers the last event that was handled first, which shows that the log is the same. What operators stated is
     read before anything else.
 
@@ -282,14 +283,14 @@ async def read_consumer(source: Source, progress: Progress) -> AsyncGenerator[li
             if page and last[0] > 0 and delivered == 0:
                 require_same(progress, page[0])
             delivered += len(page)
+            if not page and await count_delivered(stream, info.name) != delivered:
+                return
             if time.monotonic() - read_at > STATEMENTS_SECONDS:
                 await read_statements(source, progress)
                 read_at = time.monotonic()
             later = [message for message in page if find_sequence(message) > last[0]]
             if later or not page or page[-1].metadata.num_pending == 0:
                 yield later
-            if not page and not await is_alive(stream, info.name):
-                return
     finally:
         await subscription.unsubscribe()
 
@@ -353,13 +354,13 @@ def tell_undone(stated: Statement, subjects: list[str]) -> None:
         print(f"event {stated.sequence} on {stated.subject}, which was handled, is {said}: undo it", file=sys.stderr)
 
 
-async def is_alive(stream: JetStreamContext, consumer: str) -> bool:
-    """Tell whether the server still has the consumer: it forgets it when it restarts, or after a long silence."""
+async def count_delivered(stream: JetStreamContext, consumer: str) -> int | None:
+    """Return how many messages the consumer has delivered; None if the server forgot it, as when it restarts."""
     try:
-        await stream.consumer_info(STREAM, consumer)
+        info = await stream.consumer_info(STREAM, consumer)
     except NotFoundError:
-        return False
-    return True
+        return None
+    return info.delivered.consumer_seq if info.delivered else 0
 
 
 async def fetch_page(subscription: JetStreamContext.PullSubscription) -> list[Msg]:

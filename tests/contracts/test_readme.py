@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest_asyncio
 from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 from nats.js.api import AckPolicy, ConsumerConfig
-from nats.js.errors import BadRequestError, ServiceUnavailableError
+from nats.js.errors import BadRequestError, NotFoundError, ServiceUnavailableError
 
 from events.envelope import Envelope, parse_headers, render_headers
 from events.registry import EVENT_TYPES
@@ -25,6 +25,7 @@ from marketplace.embedded.process import LOOPBACK
 from marketplace.log.codec import hash_message
 from scripts.contract_files import FOLDER
 from tests.contracts.market import (
+    drop_fields,
     find_own_accounts,
     open_market,
     render_expected,
@@ -248,3 +249,38 @@ async def test_a_subscriber_cannot_let_the_server_write_into_the_stream(port: in
     async with connected(render_own_url(port, "reads_all")) as client:
         with pytest.raises(BadRequestError, match="cycle"):
             await client.jetstream(timeout=PATIENCE_SECONDS, domain="MARKETPLACE").add_consumer(STREAM, pushed)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_subscriber_gets_every_event_although_another_account_takes_some_from_its_consumer(
+    port: int, servers: NatsServers, tmp_path: Path
+) -> None:
+    """The server delivers a push consumer to any subject in the log's account, also to one on which others pull."""
+    theirs = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.reads_all"
+    config = {"name": "reads_grants", "filter_subject": "marketplace.grant.*", "ack_policy": "explicit"}
+    pushed = {"stream_name": STREAM, "config": {**config, "deliver_subject": theirs, "headers_only": True}}
+    create = name_request("CREATE", filtered="marketplace.grant.*")
+    async with connected(servers.admin_url) as admin, connected(render_own_url(port, "reads_grants")) as client:
+
+        async def take() -> None:
+            await client.request(create, json.dumps(pushed).encode(), timeout=PATIENCE_SECONDS)
+            with suppress(NotFoundError):
+                await client.jetstream(domain="MARKETPLACE").delete_consumer(STREAM, "reads_grants")
+
+        async def take_often() -> None:
+            while True:
+                await take()
+
+        with suppress(NotFoundError):
+            await admin.jsm().delete_consumer(STREAM, "reads_all")
+        victim = ConsumerConfig(name="reads_all", durable_name="reads_all", ack_policy=AckPolicy.NONE)
+        await admin.jsm().add_consumer(STREAM, victim)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not (await admin.jsm().consumer_info(STREAM, "reads_all")).delivered.consumer_seq:
+                await take()
+        taking = asyncio.create_task(take_often())
+        url, position = render_own_url(port, "reads_all"), tmp_path / "position.sqlite"
+        code, lines, _ = await run_subscriber(url, position, "--verify-chain", "--consumer", "reads_all")
+        taking.cancel()
+        await asyncio.gather(taking, return_exceptions=True)
+    assert (code, drop_fields(lines)) == (0, render_expected(STORY))
