@@ -155,6 +155,20 @@ async def test_an_answer_reaches_nothing_of_the_logs_account(
     assert await log.load("marketplace.account.acc_forged") == []
 
 
+async def test_a_flood_of_requests_of_the_logs_account_writes_few_lines(
+    site: Site, meter: Client, nats_server: NatsServers
+):
+    with capture_logs() as lines:
+        async with connected(nats_server.admin_url) as asker:
+            for _ in range(20):
+                await asker.publish(SUBJECT, b"[]", reply="_INBOX_APP.guess.1")
+            await asker.flush(PATIENCE_SECONDS)
+        for _ in range(2):  # requests are taken in their order
+            await meter.request(SUBJECT, b"[]", timeout=PATIENCE_SECONDS)
+    refused = [line["refused"] for line in lines if line["event"] == "meter_reply_refused"]
+    assert refused == [1, 2, 4, 8, 16]
+
+
 async def test_a_process_that_does_not_follow_the_log_counts_nothing(site: Site, meter: Client, monkeypatch):
     grant_id = await site.grant()
     monkeypatch.setattr(site.stage.services.follower, "find_fault", lambda: "following stopped after event 7")

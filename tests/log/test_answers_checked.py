@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from structlog.testing import capture_logs
 
 from events.envelope import render_headers
 from marketplace.core.errors import Unavailable, UnreadableEvent
@@ -178,6 +179,13 @@ async def test_an_error_that_the_leader_gives_is_named(forger: Forger, connectio
     forger.truths = [(json.dumps({"type": TYPE, "error": error}).encode(), {})]
     with pytest.raises(Unavailable, match="no disk"):
         await Gets(connection, STREAM, 5).find_from_leader(sequence=7)
+
+
+async def test_a_flood_of_messages_that_answer_nothing_writes_few_lines(connection: Connection) -> None:
+    with capture_logs() as lines:
+        for _ in range(1_000):
+            connection.drop("turns.MARKETPLACE", "it is not a request for a turn")
+    assert [line["dropped"] for line in lines] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
 
 
 async def test_tokens_are_random_and_serve_once(forger: Forger, connection: Connection) -> None:

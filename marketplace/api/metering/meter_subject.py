@@ -55,6 +55,7 @@ class MeterSubject:
         self._inbox_prefix = inbox_prefix
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._answering: set[asyncio.Task[None]] = set()
+        self._refused = 0
         self.listening = asyncio.Event()
 
     async def run(self) -> None:
@@ -79,7 +80,8 @@ class MeterSubject:
 
         The asker chooses the reply subject, and the answer is sent with the application's rights. Inside the
         application's own NATS account it could be stored in the log, or call the servers' API. The servers replace the
-        reply subject of a request from another NATS account by a random one, so only such a subject gets an answer.
+        reply subject of a request from another NATS account by a random one, so only such a subject gets an answer. Of
+        the others the 1st, 2nd, 4th, 8th and so on are logged, so that a flood fills no disk.
         """
         try:
             sent = message.headers or {}
@@ -92,7 +94,10 @@ class MeterSubject:
             if message.reply.startswith(f"{SERVICE_REPLIES}."):
                 await message._client.publish(message.reply, body, headers=answered)  # noqa: SLF001 - as `respond` does
             elif message.reply:
-                log.warning("meter_reply_refused", reply=message.reply, allowed=f"{SERVICE_REPLIES}.>")
+                self._refused += 1
+                if self._refused.bit_count() == 1:
+                    allowed = f"{SERVICE_REPLIES}.>"
+                    log.warning("meter_reply_refused", reply=message.reply, allowed=allowed, refused=self._refused)
         finally:
             self._slots.release()
 
