@@ -6,7 +6,8 @@ what the provider has available. From the claim on, its account keeps what the p
 it does for corrections, until the claim is paid or ends for nothing; after an early end, from its announcement. A
 provider without a bond is claimed from too.
 
-While the claims on a part exceed its money, all of them get the same share of what they claim. Claims for broken
+While the claims on a part exceed its money, all of them get the same share of what they claim; of a lot's part, as much
+for each undelivered GPU-second as for any other, until a claim is paid. Claims for broken
 matches rank behind those for undelivered hours, and get of each source what these leave. Of a part they get no more
 than `BROKEN_PART` of what it has, all of them together and whenever they are made; the provider owes the rest. Nobody
 has paid for such a match, and its price is what its two sides named, so no shell's match takes the money of a tenant
@@ -532,8 +533,8 @@ def _find_room(state: Bond, lot_id: str | None) -> Decimal:
 def list_payments(bond_id: str, state: Bond, at: datetime, money_usd: Decimal = ZERO) -> Iterator[BondPaid]:
     """Return what is paid at `at`: by the parts of lots first, then by the part for all grants, then from `money_usd`.
 
-    From each source every open claim of a rank gets the same share of what is left of it, claims whose time for an
-    answer runs included; their share stays there. The next rank gets what is left once that is all.
+    From each source every open claim of a rank gets its share of what is left of it (`_share_out`), claims whose time
+    for an answer runs included; their share stays there. The next rank gets what is left once that is all.
     """
     claims = state.list_open()
     dues = {claim.claimed.claim_id: claim.due_usd for claim in claims}
@@ -584,12 +585,31 @@ def _list_shares(
             if not total:
                 continue
             whole = left + sum((claim.paid.get(source, ZERO) for claim in members), ZERO)
-            share = min(Fraction(whole) / Fraction(total), Fraction(1))
+            shares = _share_out(whole, [(claim, demands[claim.claimed.claim_id]) for claim in members], source)
             left = max(whole - total, ZERO)
-            for claim in members:
+            for claim, share in zip(members, shares, strict=True):
                 covered = floor_cents(Fraction(demands[claim.claimed.claim_id]) * share)
                 demands[claim.claimed.claim_id] -= covered
                 yield source, claim, share, covered
+
+
+def _share_out(whole_usd: Decimal, members: Sequence[tuple[Claim, Decimal]], source: str | None) -> Sequence[Fraction]:
+    """Return the share of its demand that each claim gets of a source.
+
+    Of a lot's part, that is as much for each GPU-second as for any other, until a claim has all. So the price that a
+    provider and a shell of its own agreed on takes nothing from others whose hours the lot sold.
+    """
+    if source in {None, OWN}:
+        total_usd = sum((usd for _, usd in members), ZERO)
+        return [min(Fraction(whole_usd) / Fraction(total_usd), Fraction(1))] * len(members)
+    sizes = [sum(item.gpu_seconds for item in claim.claimed.items) for claim, _ in members]
+    shares, left, seconds = [Fraction(0)] * len(members), Fraction(whole_usd), sum(sizes)
+    for index in sorted(range(len(members)), key=lambda at: Fraction(members[at][1]) / sizes[at]):
+        due = Fraction(members[index][1])
+        part = min(left * sizes[index] / seconds, due)
+        shares[index] = part / due if due else Fraction(1)
+        left, seconds = left - part, seconds - sizes[index]
+    return shares
 
 
 def _pay(bond_id: str, state: Bond, claim: Claim, source: str | None, amount_usd: Decimal) -> Iterator[BondPaid]:

@@ -268,6 +268,26 @@ SHORTFALLS = {
         ),
         [(FIRST, LOT, 60, 40), (FIRST, None, "22.85", "17.15"), (SECOND, None, "57.14", "42.86")],
     ),
+    "each undelivered hour of a lot gets as much of its bond, whatever price its provider agreed on with a shell": (
+        (
+            post(lot_id=LOT),
+            post(posting_id=id_of("pst", 2), amount_usd=usd(30)),
+            claim(1, 9_000, lots=(LOT,)),
+            claim(2, 20, lots=(LOT,)),
+            claim(3, 50, lots=(LOT,)),
+            answer(),
+            answer(claim_id=SECOND),
+            answer(claim_id=THIRD),
+            WAITED,
+        ),
+        [
+            (FIRST, LOT, 40, 8_960),
+            (SECOND, LOT, 20, 0),
+            (THIRD, LOT, 40, 10),
+            (FIRST, None, "29.96", "8930.04"),
+            (THIRD, None, "0.03", "9.97"),
+        ],
+    ),
     "who claims first and is answered at once shares with who claims before it is paid": (
         (post(), claim(1, 300), answer(), claim(2), answer(claim_id=SECOND), WAITED),
         [(FIRST, None, 75, 225), (SECOND, None, 25, 75)],
