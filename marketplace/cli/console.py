@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Final, NoReturn
 
 import structlog
@@ -98,30 +98,40 @@ def run_service(main: Coroutine[Any, Any, int | None]) -> NoReturn:
     """Run a process until its coroutine ends, and exit at once.
 
     Everything that it must store is in NATS and PostgreSQL by then. Waiting for threads that solve a book, or freeing a
-    gigabyte of state object by object, would only delay the stop.
+    gigabyte of state object by object, would only delay the stop. The error that ends it is a line of the log.
     """
 
     async def whole() -> NoReturn:
-        _leave(await _settle(main))
+        try:
+            code = await _settle(main, _log_end)
+        except Exception:  # noqa: BLE001 - it ends the process, and is told in its log
+            structlog.get_logger(__name__).exception("process_failed")
+            code = 1
+        _leave(code)
 
     uvloop.run(whole())
     raise AssertionError("the process has left")
 
 
-async def _settle(main: Coroutine[Any, Any, int | None]) -> int:
+def _log_end(error: MarketplaceError) -> None:
+    code = error.code if isinstance(error, Refusal | LogChanged) else None
+    structlog.get_logger(__name__).error("process_ended", code=code, reason=str(error))
+
+
+async def _settle(main: Coroutine[Any, Any, int | None], show: Callable[[MarketplaceError], None] = tell) -> int:
     try:
         return await main or 0
     except Refusal as refusal:
-        tell(refusal)
+        show(refusal)
         return 2
     except LogChanged as error:
-        tell(error)
+        show(error)
         return LOG_CHANGED
     except MarketplaceError as error:
-        tell(error)
+        show(error)
         return 1
     except MemoryError:
-        tell(OUT_OF_MEMORY)
+        show(OUT_OF_MEMORY)
         return 1
 
 

@@ -80,6 +80,22 @@ except AssertionError:
     assert "sealed" not in line
 
 
+def test_the_error_that_ends_a_process_is_a_line_of_its_log():
+    program = """
+from marketplace.cli.console import configure_logging, run_service
+
+async def main():
+    raise AssertionError("4 nodes have no lot")
+
+configure_logging("info")
+run_service(main())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    told = json.loads(done.stderr)
+    assert (done.returncode, told["event"], told["level"]) == (1, "process_failed", "error")
+    assert told["exception"][0]["exc_value"] == "4 nodes have no lot"
+
+
 def test_what_libraries_log_has_the_same_members():
     program = """
 import asyncio, gc

@@ -1,5 +1,6 @@
 """The topology of `docker-compose.yml` without Docker: its commands and its environment on real servers."""
 
+import json
 import os
 import re
 import secrets
@@ -123,7 +124,10 @@ def test_an_api_without_its_secrets_says_which_one(tmp_path):
         command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
     )
     assert done.returncode == 2
-    assert "MARKETPLACE_API_KEY_SECRET" in done.stderr
+    told = json.loads(done.stderr)
+    assert (told["event"], told["level"], told["code"]) == ("process_ended", "error", "setting_missing")
+    assert told["timestamp"].endswith("Z")
+    assert "MARKETPLACE_API_KEY_SECRET" in told["reason"]
 
 
 def test_the_new_admin_key_is_one_that_the_api_takes():
