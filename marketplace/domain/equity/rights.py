@@ -396,8 +396,11 @@ def _is_dear(holder_id: str, class_id: str, price_usd: Decimal, setting: Setting
 def _transfer(event: IssuerStockTransferred, setting: Setting) -> Asked:
     """Ask nobody about stock that was offered and a party takes, which pays for it in the same append.
 
-    Only where the class has a right of first refusal may that be another party than the offer names.
+    Only where the class has a right of first refusal may that be another party than the offer names. The company's own
+    stock was bought back, so that passing it on takes the same agreements as an issue of it.
     """
+    if event.holder_id == setting.company_id:
+        return _issue(_build_reissue(event, setting), setting)
     exercised = any(isinstance(each, IssuerFirstRefusalExercised) for each in setting.effects)
     offer = setting.issuer.offers.get(event.transfer_id)
     named = offer is not None and offer.offered.holder_id_after == event.holder_id_after
@@ -412,6 +415,19 @@ def _transfer(event: IssuerStockTransferred, setting: Setting) -> Asked:
     gain = event.holder_id if dear else event.holder_id_after
     found = Asked(asked, company=True, vote=joins or dear, gain=(gain,))
     return _ask_others(found, event, price, setting) if bought else found
+
+
+def _build_reissue(event: IssuerStockTransferred, setting: Setting) -> IssuerStockIssued:
+    """Return the issue that a transfer of the company's own stock amounts to, at the price that it was offered at."""
+    offer = setting.issuer.offers.get(event.transfer_id)
+    return IssuerStockIssued(
+        issuer_id=event.issuer_id,
+        security_id=event.transfer_id,
+        holder_id=event.holder_id_after,
+        class_id=event.class_id,
+        shares=event.shares,
+        price_usd_per_share=Decimal(0) if offer is None else offer.offered.price_usd_per_share,
+    )
 
 
 def _is_party(holder_id: str, setting: Setting) -> bool:
@@ -940,7 +956,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "stock changes hands",
         "company, holder",
         "giver, receiver and company; also a vote if a voting party receives it from one that does not vote, or"
-        " the company at a dear price. If the company receives it, also the same parties as for a repurchase",
+        " the company at a dear price. If the company receives it, also the same parties as for a repurchase. If it"
+        " passes its own stock on, the same parties as for an issue",
         "a party here takes it by a right of first refusal of the class, and pays the price that it was offered at."
         " Stock of another class, and a gift, for 0, go to nobody but whom the offer names unless the giver agrees",
         _transfer,

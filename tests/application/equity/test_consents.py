@@ -347,7 +347,7 @@ async def test_a_shell_that_joins_meanwhile_neither_decides_nor_blocks(market):
     }
     packing = await propose(market, trade.startup, trade.issuer, TransferStock, **gift)
     asked = {consent.electorate for consent in (await market.state("proposal", packing)).made.consents}
-    assert asked == {f"holder/{shell}", "class/common"}
+    assert asked == {f"holder/{shell}", "class/common", "pro_rata"}
     assert (await vote(market, shell, packing)).status == "open"
     assert (await vote(market, trade.fund, sale)).status == "effective"
 

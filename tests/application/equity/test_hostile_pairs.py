@@ -21,7 +21,13 @@ from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.information import find_waterfall, limit_event
 from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock, RecordValuation
 from marketplace.domain.equity.issuer.rights_commands import ExerciseOption, GrantOption
-from marketplace.domain.equity.issuer.stock_commands import ConvertStock, CreateStockClass, IssueStock, RepurchaseStock
+from marketplace.domain.equity.issuer.stock_commands import (
+    ConvertStock,
+    CreateStockClass,
+    IssueStock,
+    RepurchaseStock,
+    TransferStock,
+)
 from marketplace.domain.supply.schedule import STANDARD
 from tests.application.equity.test_equity import act, build_round, deliver_all, found, invest, pay_in
 from tests.application.equity.test_holder_terms import PAPER, agree_on, list_asked, open_round, propose_sale, vote
@@ -454,3 +460,28 @@ async def test_a_clerk_of_the_platform_decides_nothing_for_parties(market, held)
     await refuse("scope_missing", revoke)
     await issuers.record_valuation(market.handler, market.context(), value)
     await accounts.withdraw(market.handler, market.context(), rename_id("acc", trade.fund), **money)
+
+
+async def test_stock_that_a_company_bought_back_goes_to_nobody_without_those_who_agree_to_an_issue(market):
+    """A company passed a fund's preferred stock, once it was bought back, to a founder without a key; nobody agreed."""
+    trade = await market.trade()
+    await found(market, trade.startup)
+    await pay_in(market, trade.fund, 5_000_000)
+    financing = await price(market, trade)
+    await vote(market, trade.fund, await propose_closing(market, trade, financing))
+    moved = {"class_id": "series-a", "shares": 100, "at": market.clock.now()}
+    back = {
+        "transfer_id": derive_id("trf", trade.fund, "back"),
+        "holder_id": trade.fund,
+        "holder_id_after": trade.startup,
+    }
+    await act_agreed(market, trade.startup, TransferStock, **moved, **back)
+    founder = derive_id("stk", trade.fund, "friend")
+    await act(market, trade.startup, AddStakeholder, holder_id=founder, name="Friend", kind="founder")
+    gift = {"transfer_id": derive_id("trf", trade.fund, "gift"), "holder_id": trade.startup, "holder_id_after": founder}
+    proposal_id, asked = await ask(market, trade.startup, TransferStock, startup=trade.startup, **moved, **gift)
+    assert asked == {"class/series-a", "pro_rata"}
+    await consents.refuse(market.handler, market.context(trade.fund), proposal_id, reason="it was bought back")
+    held = (await market.state("issuer", trade.issuer)).holdings
+    assert (held[trade.startup, "series-a"], held.get((founder, "series-a"))) == (100, None)
+    await check_log(market.log)
