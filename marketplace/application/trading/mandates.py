@@ -9,7 +9,7 @@ from events.types import Funding
 from marketplace.application.steps.access import load_mandate, require_owner, require_tenant, require_unfrozen
 from marketplace.application.steps.binding import require_mandate_unbound
 from marketplace.application.steps.mandate_hold import adjust_mandate_hold, set_mandate
-from marketplace.application.steps.two_persons import ask_second
+from marketplace.application.steps.two_persons import ask_second, use_limit
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
@@ -79,6 +79,8 @@ async def _set_cash(unit: UnitOfWork, mandate_id: str, holder_id: str, terms: Ma
     is_same = before is not None and before.terms == terms
     if is_same or not account.needs_second(budgets, at):
         await set_mandate(unit, mandate_id, holder_id, terms, alone_at=at)
+        if before is not None and not is_same:  # other rules let go what the budgets had before, too
+            await use_limit(unit, min(budgets, before.budget_usd), unit.context.command_id)
         return
     await set_mandate(unit.branch(), mandate_id, holder_id, terms, alone_at=None)
     more = max(budgets - (ZERO if before is None else before.budget_usd), ZERO)

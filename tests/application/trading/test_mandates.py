@@ -9,7 +9,7 @@ from msgspec import structs
 
 from events.pricelist import ListPrice
 from marketplace.application.access import parties
-from marketplace.application.billing import accounts
+from marketplace.application.billing import accounts, approvals
 from marketplace.application.delivery import grants
 from marketplace.application.delivery.substitution import substitute_grant
 from marketplace.application.equity import consents, instruments
@@ -410,4 +410,29 @@ async def test_a_mandate_that_would_have_ended_is_neither_granted_nor_made_by_an
     await refused(amend(expires_at=now - timedelta(days=1)), "expiry_past")
     market.clock.at = end + timedelta(days=1)
     await amend(budget_usd=Decimal(50), issuer_usd_max=Decimal(50))
+    await check_log(market.log)
+
+
+async def test_one_person_changes_the_rules_of_no_more_mandates_than_its_limit_covers(market):
+    """A clerk let four funded mandates draw uncapped, each within the limit, and together far above it."""
+    holder = await market.party("Fund", "fund", usd=10_000)
+    budgets = {"budget": 900, "valuation_cap_usd_max": Decimal(1_000)}
+    granted = [await market.mandate(holder, "cash", **budgets) for _ in range(2)]
+
+    async def amend(mandate, **changes):
+        terms = structs.replace((await market.state("mandate", mandate)).terms, **changes)
+        context = structs.replace(market.context(holder), actor_person="clerk")
+        await mandates.amend_mandate(market.handler, context, mandate, terms=terms)
+        return await approvals.find_approval(market.handler, context, rename_id("acc", holder))
+
+    context = structs.replace(market.context(holder), actor_person="clerk")
+    await approvals.set_limit(market.handler, context, rename_id("acc", holder), limit_usd=Decimal(1_000))
+    changes = {"valuation_cap_usd_max": None, "uncapped": True}
+    assert await amend(granted[0], **changes) is None
+    assert await amend(granted[1], **changes) is not None, "a second person approves it"
+    assert not (await market.state("mandate", granted[1])).terms.uncapped
+    assert await amend(granted[0]) is None, "the same rules change nothing"
+    market.clock.at += timedelta(days=2)
+    assert await amend(granted[1], **changes, budget_usd=Decimal(950)) is None
+    assert [use.amount_usd for use in (await market.account(holder)).used][-2:] == [50, 900]
     await check_log(market.log)
