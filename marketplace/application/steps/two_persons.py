@@ -23,7 +23,7 @@ from marketplace.core.ids import derive_id, is_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import UNIT, RequestApproval, UseLimit
-from marketplace.domain.equity.answering import find_lost, find_share_worth
+from marketplace.domain.equity.answering import find_lost, find_lost_by_buyer, find_share_worth
 from marketplace.domain.equity.giving import (
     Given,
     find_forfeited,
@@ -198,6 +198,8 @@ async def _find_answered(unit: UnitOfWork, event: Event, party_id: str) -> Decim
     if isinstance(event, InstrumentAmended | InstrumentTransferred):
         amended = await unit.read_before(INSTRUMENT, event.instrument_id)
     issuer_id = getattr(event, "issuer_id", None) if amended is None else amended.issued.issuer_id
+    bought = event if isinstance(event, IssuerLiquidityDeclared) and _find_buyer(event) == party_id else None
+    issuer_id = issuer_id if bought is None else rename_id("iss", party_id)
     if issuer_id is None or rename_id("pty", issuer_id) != party_id:
         return ZERO
     issuer = await unit.read_before(ISSUER, issuer_id)
@@ -205,6 +207,8 @@ async def _find_answered(unit: UnitOfWork, event: Event, party_id: str) -> Decim
         return ZERO
     away = await list_unregistered(unit, [issuer])
     absent = {each for each in list_holders(issuer) if each in away or each == party_id or not is_id(each, "pty")}
+    if bought is not None:
+        return find_lost_by_buyer(bought, issuer, absent)
     if amended is not None and isinstance(event, InstrumentTransferred):
         return amended.outstanding_usd + amended.open_usd
     if amended is not None and isinstance(event, InstrumentAmended):
@@ -217,6 +221,12 @@ async def _find_answered(unit: UnitOfWork, event: Event, party_id: str) -> Decim
         least = find_share_worth(issuer)
         return find_given(event, issuer, frozenset({party_id}), unit.context.at.date(), least=least) or ZERO
     return find_lost(event, issuer, absent)
+
+
+def _find_buyer(event: IssuerLiquidityDeclared) -> str | None:
+    """Return the party of this market that buys a company for its stock; None if there is none."""
+    stock = event.waterfall.stock
+    return None if stock is None or stock.buyer_issuer_id is None else rename_id("pty", stock.buyer_issuer_id)
 
 
 def _find_spent(event: Event, party_id: str) -> Decimal:

@@ -4,9 +4,12 @@ Nobody but the company speaks for them, so that one person of it could give away
 dollars:
 
 - stock, warrants and options that the company issues, also in a round, and SAFEs, notes and better terms of them: their
-  part of what these give beyond what is paid;
+  part of what these give beyond what is paid. So count a discount, interest of a year, and what a note repays beyond
+  its principal, if they are above what is usual. A warrant whose price is fixed later counts as free.
+  So does stock of a holder without a key, and an exercise of its rights, because no money moves here;
 - their own stock and rights that the company hands on, buys back, converts or cancels, as for a party; see `giving`;
-- a sale: what their stock is worth beyond its proceeds.
+- a sale: what their stock is worth beyond its proceeds in cash, because the company alone states what a buyer's stock
+  is worth. So count, for the holders of a buyer, the shares that it pays with.
 
 A share is worth the highest price at which anybody bought stock, signed a cap or recorded a valuation, and no less than
 `FOUNDERS_USD_MAX` over all stock: nobody knows that founders' stock is worth less.
@@ -20,17 +23,25 @@ from events.issuer import (
     IssuerFinancingClosed,
     IssuerInstrumentSigned,
     IssuerLiquidityDeclared,
+    IssuerOptionExercised,
     IssuerOptionGranted,
     IssuerStockIssued,
+    IssuerWarrantExercised,
     IssuerWarrantIssued,
 )
 from events.types import Event, PricedTerms, PrincipalTerms
-from marketplace.core.money import ZERO, ceil_cents
+from marketplace.core.ids import is_id
+from marketplace.core.money import ZERO, ceil_cents, parse_ratio
 from marketplace.domain.equity.issuer.as_converted import convert_row, measure_company, measure_stock
-from marketplace.domain.equity.issuer.dilution import find_price, measure_known, value_offer
+from marketplace.domain.equity.issuer.dilution import (
+    find_price,
+    measure_bonus,
+    measure_known,
+    value_offer,
+)
 from marketplace.domain.equity.issuer.financing.pro_rata import FOUNDERS_USD_MAX
-from marketplace.domain.equity.issuer.rights.fair_value import price_class
-from marketplace.domain.equity.issuer.state import Issuer, list_rows
+from marketplace.domain.equity.issuer.rights.fair_value import add_preference, price_class
+from marketplace.domain.equity.issuer.state import Financing, Issuer, list_rows
 
 
 def find_share_worth(issuer: Issuer) -> Fraction:
@@ -50,8 +61,20 @@ def find_lost(event: Event, issuer: Issuer, absent: Collection[str]) -> Decimal:
     """
     if isinstance(event, IssuerLiquidityDeclared):
         return _find_unpaid(event, issuer, absent)
-    shares, worth = _find_issued(event, issuer)
+    shares, worth = _find_issued(event, issuer, absent)
     return _share(issuer, absent, shares, worth)
+
+
+def find_lost_by_buyer(event: IssuerLiquidityDeclared, buyer: Issuer, absent: Collection[str]) -> Decimal:
+    """Return the USD that a buyer's holders without a key lose by the stock that it pays for another company with.
+
+    The stock counts in full, because nobody knows what the other company is worth.
+    """
+    stock = event.waterfall.stock
+    if stock is None:
+        return ZERO
+    shares = sum(each.buyer_shares or 0 for each in event.waterfall.payouts)
+    return _share(buyer, absent, *_count(buyer, stock.class_id, [(shares, ZERO)]))
 
 
 def _share(issuer: Issuer, absent: Collection[str], shares: Fraction, gift_usd: Fraction) -> Decimal:
@@ -61,25 +84,38 @@ def _share(issuer: Issuer, absent: Collection[str], shares: Fraction, gift_usd: 
     return ceil_cents(max(gift_usd, Fraction(0)) * held / whole) if whole else ZERO
 
 
-def _find_issued(event: Event, issuer: Issuer) -> tuple[Fraction, Fraction]:
-    """Return the shares, as converted, that an event gives or promises, and the USD of them that nobody pays."""
+def _find_issued(event: Event, issuer: Issuer, absent: Collection[str]) -> tuple[Fraction, Fraction]:
+    """Return the shares, as converted, that an event gives or promises, and the USD of them that nobody pays here."""
     match event:
         case IssuerStockIssued(cause=None):
-            return _count(issuer, event.class_id, [(event.shares, event.price_usd_per_share)])
+            pays = is_id(event.holder_id, "pty") and event.holder_id not in absent
+            return _count(issuer, event.class_id, [(event.shares, event.price_usd_per_share if pays else ZERO)])
+        case IssuerOptionExercised() | IssuerWarrantExercised() if not is_id(event.holder_id, "pty"):
+            return Fraction(0), event.shares * min(_find_strike(event, issuer), find_share_worth(issuer))
         case IssuerWarrantIssued(cause=None):
-            stated = [(each.shares, each.exercise_price_usd) for each in event.tranches]
+            stated = [
+                (each.shares, each.exercise_price_usd if each.later_price is None else ZERO) for each in event.tranches
+            ]
             priced = [(shares, event.exercise_price_usd if price is None else price) for shares, price in stated]
             return _count(issuer, event.class_id, priced or [(event.shares, event.exercise_price_usd)])
         case IssuerOptionGranted():
             return _count(issuer, None, [(event.shares, event.exercise_price_usd)])
         case IssuerFinancingClosed():
-            pricing = issuer.financings[event.financing_id].pricing
-            sold = () if pricing is None else pricing.allotments
-            return _count(issuer, None, [(each.shares, pricing.price_usd_per_share) for each in sold if pricing])
+            return _count_round(issuer, issuer.financings[event.financing_id])
         case IssuerInstrumentSigned():
             return _find_bought(event.terms, Fraction(event.commitment_usd), issuer)
         case _:
             return Fraction(0), Fraction(0)
+
+
+def _find_strike(event: IssuerOptionExercised | IssuerWarrantExercised, issuer: Issuer) -> Fraction:
+    """Return the USD per share that a holder without a key pays by the company's word alone; 0 if it pays in rights."""
+    if isinstance(event, IssuerOptionExercised):
+        return issuer.options[event.option_id].exercise_price_usd
+    if event.fair_value_usd is not None:
+        return Fraction(0)
+    stated = event.exercise_price_usd
+    return issuer.warrants[event.warrant_id].exercise_price_usd if stated is None else parse_ratio(stated)
 
 
 def _count(issuer: Issuer, class_id: str | None, sold: list[tuple[int, Decimal]]) -> tuple[Fraction, Fraction]:
@@ -90,11 +126,21 @@ def _count(issuer: Issuer, class_id: str | None, sold: list[tuple[int, Decimal]]
     return sum((shares for shares, _ in sold), 0) * ratio, gift
 
 
+def _count_round(issuer: Issuer, financing: Financing) -> tuple[Fraction, Fraction]:
+    pricing, terms = financing.pricing, financing.terms
+    assert pricing is not None, "a round is closed at a price"
+    worth, price = find_share_worth(issuer), Fraction(pricing.price_usd_per_share)
+    each = add_preference(
+        worth, price * Fraction(terms.liquidation_multiple), participates=terms.participation != "none"
+    )
+    shares = sum((Fraction(allotment.shares) for allotment in pricing.allotments), Fraction(0))
+    return shares, max(each - price, Fraction(0)) * shares
+
+
 def _find_bought(terms: PrincipalTerms, amount: Fraction, issuer: Issuer) -> tuple[Fraction, Fraction]:
-    value = value_offer(issuer, terms)
+    value, worth, added = value_offer(issuer, terms), find_share_worth(issuer), measure_bonus(terms, amount)
     if not value:
-        return Fraction(0), Fraction(0)
-    worth = find_share_worth(issuer)
+        return (amount + added) / worth, added
     if isinstance(terms, PricedTerms) and terms.class_id in issuer.classes:
         stock_class = issuer.classes[terms.class_id]
         shares = amount / Fraction(terms.price_usd_per_share)
@@ -102,7 +148,7 @@ def _find_bought(terms: PrincipalTerms, amount: Fraction, issuer: Issuer) -> tup
             price_class(stock_class, worth) - find_price(issuer, terms)
         )
     shares = amount / value * measure_company(issuer)
-    return shares, shares * worth - amount
+    return shares, max(shares * worth - amount, added)
 
 
 def _find_unpaid(event: IssuerLiquidityDeclared, issuer: Issuer, absent: Collection[str]) -> Decimal:
@@ -110,5 +156,5 @@ def _find_unpaid(event: IssuerLiquidityDeclared, issuer: Issuer, absent: Collect
     for (holder_id, class_id), shares in issuer.holdings.items():
         if holder_id in absent:
             left += shares * price_class(issuer.classes[class_id], worth)
-    paid = (Fraction(each.amount_usd) for each in event.waterfall.payouts if each.holder_id in absent)
+    paid = (Fraction(each.cash_usd) for each in event.waterfall.payouts if each.holder_id in absent)
     return ceil_cents(max(left - sum(paid, Fraction(0)), Fraction(0)))

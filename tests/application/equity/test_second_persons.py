@@ -13,7 +13,7 @@ from marketplace.application.billing import approvals
 from marketplace.application.equity import consents, issuers
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.domain.equity.issuer.commands import AddStakeholder
+from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock
 from marketplace.domain.equity.issuer.rights_commands import GrantOption, TransferOption
 from marketplace.domain.equity.issuer.stock_commands import (
     AdjustStockPlan,
@@ -275,15 +275,60 @@ async def test_one_clerk_gives_nobody_the_company_of_a_founder_without_a_key(mar
         "security_id": derive_id("sec", founder, "fair"),
     }
     assert await do(market, startup, IssueStock, **fair, holder_id=founder) is None
-    assert (await market.account(startup)).used == ()
+    assert [each.amount_usd for each in (await market.account(startup)).used] == [Decimal("12.50")], "no money moved"
     few = {**cheap, "shares": 1_000, "security_id": derive_id("sec", mule, "few")}
     assert await do(market, startup, IssueStock, **few) is not None, "the mule is asked"
-    assert [each.amount_usd for each in (await market.account(startup)).used] == [Decimal("12.50")]
+    assert [each.amount_usd for each in (await market.account(startup)).used] == [Decimal("12.50")] * 2
     assert not await find_faults(CountedStakes, market.log)
     assert await find_faults(CountedStakes, market.log, drop="account.limit_used.v1")
     await lift(market, startup)
     assert await do(market, startup, IssueStock, **cheap) is not None
     assert not await find_faults(CountedStakes, market.log)
+
+
+@pytest.mark.parametrize("multiple", [1, 100])
+async def test_one_clerk_closes_no_round_whose_preference_is_worth_more_than_it_costs(market, multiple):
+    """A clerk closed a round at a fair price, whose stock took a hundred times its price before the founder."""
+    trade = await market.trade()
+    startup, founder = trade.startup, derive_id("stk", trade.startup)
+    await set_up(market, startup, founder, trade.fund, kind="founder")
+    await limit(market, startup, 1_000)
+    context, issuer_id = structs.replace(market.context(startup), actor_person="clerk"), trade.issuer
+    terms = structs.replace(build_round(trade.fund), liquidation_multiple=Decimal(multiple))
+    await issuers.open_financing(market.handler, context, issuer_id, name="Series A", terms=terms)
+    financing = derive_id("fin", context.command_id)
+    await issuers.price_financing(market.handler, market.context(startup), issuer_id, financing)
+    context = structs.replace(market.context(startup), actor_person="clerk")
+    closing = issuers.close_financing(market.handler, context, issuer_id, financing, approval=PAPER)
+    if multiple == 1:
+        await closing
+    else:
+        await refuse("limit_exceeded", closing)
+    assert (await consents.find_proposal(market.handler, context) is None) is (multiple > 1), "the fund is asked"
+
+
+async def test_one_clerk_buys_no_shell_for_new_stock_of_a_founders_company(market):
+    """A clerk agreed that its company pays a billion new shares for a shell, whose owner then had nearly all of it."""
+    trade, mule, shell = (
+        await market.trade(),
+        await market.party("Mule", "fund"),
+        await market.party("Shell", "startup"),
+    )
+    startup, founder = trade.startup, derive_id("stk", trade.startup)
+    await set_up(market, startup, founder, mule, kind="founder")
+    await market.issuer(shell)
+    await set_up(market, shell, derive_id("stk", shell), mule, kind="founder")
+    await limit(market, startup, 1_000)
+    paid = {"price_usd_per_share": Decimal("0.01"), "buyer_issuer_id": trade.issuer, "class_id": "common"}
+    context, stock = market.context(shell), BuyerStock(buyer="Startup", **paid)
+    sold = {"proceeds_usd": Decimal(10_000_000), "safe_seniority": None, "stock": stock}
+    await issuers.declare_liquidity(market.handler, context, rename_id("iss", shell), **sold)
+    sale = await consents.find_proposal(market.handler, context)
+    request = await agree(market, startup, sale)
+    assert (await read_act(market, startup, request)).value_usd > 10_000
+    assert (await market.state("proposal", sale)).status == "open"
+    await approve(market, startup, request)
+    assert (await market.state("proposal", sale)).status == "effective"
 
 
 async def test_one_clerk_hands_no_option_of_an_employee_without_a_key_to_a_mule(market):

@@ -813,7 +813,11 @@ def sum_principal(state: Issuer, below: Fraction | None = None) -> Decimal:
         state: The company.
         below: Leave out instruments that value it no lower, on usual terms; None: count all.
     """
-    counted = (_weigh(each) for name, each in _list_signed(state) if _is_below(state, name, each, below))
+    counted = (
+        _weigh(each.terms, Fraction(each.amount_usd))
+        for name, each in _list_signed(state)
+        if _is_below(state, name, each, below)
+    )
     return ceil_cents(sum(counted, Fraction(0)))
 
 
@@ -831,8 +835,12 @@ def _is_below(state: Issuer, name: str, exposure: Exposure, value: Fraction | No
     return value is None or own is None or own < value or not _is_usual(exposure.terms)
 
 
-def _weigh(exposure: Exposure) -> Fraction:
-    terms, amount = exposure.terms, Fraction(exposure.amount_usd)
+def measure_bonus(terms: PrincipalTerms, amount_usd: Fraction) -> Fraction:
+    """Return the USD that terms which are not usual give beside a cap, for so much principal; 0 for usual ones."""
+    return Fraction(0) if _is_usual(terms) else _weigh(terms, amount_usd) - amount_usd
+
+
+def _weigh(terms: PrincipalTerms, amount: Fraction) -> Fraction:
     if isinstance(terms, NoteTerms):
         amount *= (1 + Fraction(terms.annual_rate)) * max(Fraction(terms.repayment_multiple), Fraction(1))
     return amount if isinstance(terms, PricedTerms) else amount / (1 - Fraction(terms.discount or 0))

@@ -171,7 +171,11 @@ def price_class(stock_class: StockClass, common_usd: Fraction) -> Fraction:
     """Return the USD of a share of a class where a common share is worth so much: as converted, or its preference."""
     preference = find_preference(stock_class)
     converted = common_usd * max(Fraction(1), stock_class.conversion_ratio)
-    participates = stock_class.created.participation != "none"
+    return add_preference(converted, preference, participates=stock_class.created.participation != "none")
+
+
+def add_preference(converted: Fraction, preference: Fraction, *, participates: bool) -> Fraction:
+    """Return the USD of a preferred share, from what it is worth as common stock and its preference."""
     return converted + preference if participates else max(converted, preference)
 
 
