@@ -204,6 +204,19 @@ async def price(market, trade, financing):
     await issuers.price_financing(market.handler, market.context(trade.startup), trade.issuer, financing)
 
 
+async def test_a_company_takes_no_part_of_its_own_round_by_right(market, held):
+    """It paid itself, and a sale then paid the company for shares that had cost it nothing."""
+    trade, bank, _ = held
+    await agree_on(market, trade, pro_rata=(trade.startup, bank))
+    lead = await market.party("Lead", "fund")
+    financing = await open_round(market, trade, lead)
+    offers = (await market.state("issuer", trade.issuer)).find_open_financing().opened.pro_rata
+    assert {trade.startup, bank}.intersection(each.holder_id for each in offers) == {bank}
+    with pytest.raises(Refusal) as caught:
+        await take(market, trade, financing, trade.startup, "300")
+    assert caught.value.code == "pro_rata_unknown"
+
+
 async def test_a_holder_joins_a_round_by_its_right_and_pays_as_it_closes(market, held):
     trade, bank, angel = held
     await agree_on(market, trade, pro_rata=(bank, angel), pro_rata_days=7, pro_rata_waived=(trade.fund,))

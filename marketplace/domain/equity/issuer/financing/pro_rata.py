@@ -136,10 +136,11 @@ def _price_now(state: Issuer, issued: IssuerStockIssued) -> Fraction:
 def list_entitled(state: Issuer, terms: HolderTerms | None = None) -> tuple[str, ...]:
     """Return who may take its part of what the company sells: named holders, then investors that did not waive it.
 
-    A holder that holds nothing any more is left out. `terms` stand in place of those in force.
+    A holder that holds nothing any more is left out, and so is the company, which cannot buy its own stock. `terms`
+    stand in place of those in force.
     """
     agreed, holders = terms or state.holder_terms, list_holders(state)
-    named = [each for each in agreed.pro_rata if each in holders]
+    named = [each for each in agreed.pro_rata if each in holders - {state.formed.party_id}]
     return (*named, *sorted(list_investors(state) - {*named, *agreed.pro_rata_waived}))
 
 
