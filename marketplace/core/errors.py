@@ -14,7 +14,7 @@ An `AssertionError` is always a mistake in the code. HTTP status codes stand in 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 Fact = str | int | bool | None | list[str]
@@ -53,6 +53,12 @@ class Refusal(MarketplaceError):  # noqa: N818 - a refusal is an answer, not a f
 
     def __repr__(self) -> str:
         return f"Refusal({self.code!r}, {self.message!r}, {dict(self.facts)!r})"
+
+
+def join_refusals(refusals: Sequence[Refusal]) -> Refusal:
+    """Return the first of several refusals, with the rest as its `others`."""
+    refusals[0].others = tuple(refusals[1:])
+    return refusals[0]
 
 
 def _write_dollars(found: re.Match[str]) -> str:

@@ -8,7 +8,7 @@ import msgspec
 
 from events.instants import STORED, find_outside, is_stored
 from events.types import Event
-from marketplace.core.errors import Refusal
+from marketplace.core.errors import Refusal, join_refusals
 from marketplace.domain.value_faults import render_fault
 
 T = TypeVar("T")
@@ -66,8 +66,7 @@ def require_all(*checks: Callable[[], None]) -> None:
         except Refusal as refusal:
             refusals.append(refusal)
     if refusals:
-        refusals[0].others = tuple(refusals[1:])
-        raise refusals[0]
+        raise join_refusals(refusals)
 
 
 def require_bounds(value: msgspec.Struct) -> None:

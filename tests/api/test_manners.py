@@ -474,6 +474,17 @@ async def test_parameters_and_choices_that_are_misspelt_are_refused_with_the_nea
     assert (await reading.services.handler.log.health()).last_sequence == 0
 
 
+async def test_every_parameter_of_a_query_that_is_misspelt_is_named_at_once(reading: Stage):
+    for query, code, pointers in (
+        ("limt=5&sort=newest&startup_id=x", "parameter_unsupported", ["/limt", "/sort", "/startup_id"]),
+        ("startup_id=x&auction_id=null&limit=1e2", "request_invalid", ["/startup_id", "/auction_id", "/limit"]),
+        ("limit=5&limit=6&limit=7&x=1", "parameter_repeated", ["/limit", "/limit", "/x"]),
+    ):
+        answer = await reading.admin.get(f"/v1/orders?{query}")
+        assert answer.json()["code"] == code
+        assert [each["pointer"] for each in answer.json()["errors"]] == pointers
+
+
 async def test_an_empty_filter_is_refused_with_what_it_may_be(reading: Stage):
     absent = "01jdm5v5tze1xa6a4sbz1gk3c4"
     for query, what in (

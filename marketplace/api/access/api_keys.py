@@ -34,7 +34,7 @@ from marketplace.api.http.paging import Cursor, Limit, build_page
 from marketplace.api.http.queries import Read
 from marketplace.application.steps.access import require_platform
 from marketplace.application.steps.records import record_operation
-from marketplace.core.errors import Refusal
+from marketplace.core.errors import Refusal, join_refusals
 from marketplace.core.ids import rename_id
 from marketplace.core.instants import render_instant
 from marketplace.domain.party import PARTY, require_unsuspended
@@ -81,8 +81,7 @@ def _require_scopes(
     """
     unknown = [_refuse_scope(scope, index, known) for index, scope in enumerate(scopes) if scope not in known]
     if unknown:
-        unknown[0].others = tuple(unknown[1:])
-        raise unknown[0]
+        raise join_refusals(unknown)
     for scope in scopes:
         if not principal.covers(scope):
             raise Refusal(

@@ -6,6 +6,7 @@ parameter_unsupported · requests_exhausted.
 """
 
 import re
+from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple, get_args
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -21,7 +22,7 @@ from marketplace.api.http.media_types import EVENT_STREAM, parse_media_type, pre
 from marketplace.api.http.problems import list_fields
 from marketplace.api.http.rate_limit import AtOnce, Headers, RateLimit
 from marketplace.api.http.services import Services
-from marketplace.core.errors import Refusal
+from marketplace.core.errors import Refusal, join_refusals
 from marketplace.core.ids import is_id
 from marketplace.domain.refusals import refuse_unknown
 
@@ -131,7 +132,8 @@ class AuthMiddleware:
         Litestar reads as no value, whole numbers in other forms, such as `1e2`, and ids that nothing can have.
 
         Raises:
-            Refusal: ``parameter_unsupported`` · ``parameter_repeated`` · ``request_invalid``.
+            Refusal: ``parameter_unsupported`` · ``parameter_repeated`` · ``request_invalid``, with those of the other
+                parameters as `others`.
         """
         if not self._parameters:
             for route in scope["litestar_app"].routes:
@@ -144,21 +146,15 @@ class AuthMiddleware:
                     self._parameters[handler] = self._parameters.get(handler, {}) | names
         known = self._parameters[scope["route_handler"]]
         seen: set[str] = set()
+        refused: list[Refusal] = []
         for name, value in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True):
-            if name not in known:
-                listed = f"; use {', '.join(sorted(known))}" if known else ""
-                text = f"this route has no parameter {name!r}{listed}{suggest(name, known)}"
-                raise Refusal("parameter_unsupported", text, pointer=f"/{name}")
-            if name in seen and not known[name].repeats:
-                raise Refusal("parameter_repeated", f"{name} has one value; send it once", pointer=f"/{name}")
-            if value == "null":
-                raise Refusal("request_invalid", f"{name} cannot be null; leave it out", pointer=f"/{name}")
-            if known[name].is_whole and not _WHOLE.fullmatch(value):
-                text = f"{name} must be a whole number, in digits alone"
-                raise Refusal("request_invalid", text, pointer=f"/{name}")
-            if name.endswith("_id"):
-                require_id(name, value, _FILTERED.get(name.removesuffix("_id")))
+            try:
+                _require_parameter(name, value, known, seen)
+            except Refusal as refusal:
+                refused.append(refusal)
             seen.add(name)
+        if refused:
+            raise join_refusals(refused)
         return seen
 
     async def _admit(self, scope: Any, headers: dict[bytes, bytes]) -> Principal:
@@ -193,6 +189,22 @@ def _hit_address(scope: Any) -> None:
     """
     limits: Limits = scope["litestar_app"].state["limits"]
     limits.addresses.hit((scope.get("client") or ("unknown", 0))[0], scope[ADDED])
+
+
+def _require_parameter(name: str, value: str, known: Mapping[str, _Parameter], seen: Collection[str]) -> None:
+    """Refuse a value of the query as `_require_parameters` says; `seen` are the parameters before it."""
+    if name not in known:
+        listed = f"; use {', '.join(sorted(known))}" if known else ""
+        text = f"this route has no parameter {name!r}{listed}{suggest(name, known)}"
+        raise Refusal("parameter_unsupported", text, pointer=f"/{name}")
+    if name in seen and not known[name].repeats:
+        raise Refusal("parameter_repeated", f"{name} has one value; send it once", pointer=f"/{name}")
+    if value == "null":
+        raise Refusal("request_invalid", f"{name} cannot be null; leave it out", pointer=f"/{name}")
+    if known[name].is_whole and not _WHOLE.fullmatch(value):
+        raise Refusal("request_invalid", f"{name} must be a whole number, in digits alone", pointer=f"/{name}")
+    if name.endswith("_id"):
+        require_id(name, value, _FILTERED.get(name.removesuffix("_id")))
 
 
 def _require_single(scope: Any, headers: dict[bytes, bytes]) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.order import OrderTerms
 from marketplace.api.http.services import Services
-from marketplace.core.errors import Refusal, Unavailable
+from marketplace.core.errors import Refusal, Unavailable, join_refusals
 from marketplace.core.ids import is_id
 from marketplace.domain.deciders import PREFIXES
 from marketplace.projections.billing.accounts.rules import CLEARING, EXTERNAL, GPU_SECONDS, UNITS
@@ -146,8 +146,7 @@ async def require_terms_known(services: Services, terms: OrderTerms) -> None:
         *await _list_unoffered(services, "region", regions),
     ]
     if refused:
-        refused[0].others = tuple(refused[1:])
-        raise refused[0]
+        raise join_refusals(refused)
 
 
 async def _list_unoffered(services: Services, kind: Kind, wanted: Iterable[tuple[str, str]]) -> list[Refusal]:

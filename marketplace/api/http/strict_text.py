@@ -13,7 +13,7 @@ import msgspec
 
 from marketplace.api.http.body_faults import FAULTS_MAX
 from marketplace.api.http.known_values import NAME_CHARACTERS_MAX
-from marketplace.core.errors import Refusal
+from marketplace.core.errors import Refusal, join_refusals
 from marketplace.domain.texts import list_unreadable
 
 _SUSPECT: Final = re.compile(
@@ -42,8 +42,7 @@ def require_readable(body: bytes) -> Any:
     if (b"\\" in body or b"\x7f" in body or _BLANK_TEXT.search(body)) if body.isascii() else _SUSPECT.search(body):
         refusals = [*islice(list_unreadable(decoded), FAULTS_MAX)]
         if refusals:
-            refusals[0].others = tuple(refusals[1:])
-            raise refusals[0]
+            raise join_refusals(refusals)
     return decoded
 
 
