@@ -56,7 +56,7 @@ _ENDING: Final = {
 }
 _LIMITS: Final = ("RateLimit-Limit", "RateLimit-Policy", "RateLimit-Remaining", "RateLimit-Reset")
 _COMMANDED: Final = ("Request-Id", "Commit-Seq", "ETag", "Idempotent-Replayed", *_LIMITS)
-_SHORT: Final = {"Idempotency-Key": "Key", "Min-Seq": "Min", "created_from": "From", "created_before": "Before"}
+_SHORT: Final = {"Idempotency-Key": "Key", "Min-Seq": "Min", "created_from": "Since", "created_before": "Before"}
 """What many operations refer to has a short name among the components."""
 _EVENT_STREAM: Final = {
     "description": "Server-sent events. `id` is the sequence, `event` the type, `data` a `FeedItem` as JSON. Comments "

@@ -168,7 +168,7 @@ MinSeq = Annotated[
     HeaderParameter(
         name="Min-Seq",
         description="`Commit-Seq` of a command whose effect the answer must show",
-        schema_extra={"pattern": SEQUENCE.pattern},
+        schema_extra={"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
     ),
 ]
 

@@ -101,7 +101,7 @@ class Shapes:
         if "discriminator" in rendered:
             mapping = rendered["discriminator"]["mapping"]
             renamed = {tag: self._rename(reference) for tag, reference in mapping.items()}
-            union = {"anyOf": rendered.pop("anyOf"), "discriminator": {**rendered["discriminator"], "mapping": renamed}}
+            union = {"oneOf": rendered.pop("anyOf"), "discriminator": {**rendered["discriminator"], "mapping": renamed}}
             del rendered["discriminator"]
             name = next((name for name, known in self._unions.items() if known == union), None)
             rendered |= union if name is None else {"$ref": REF + name}

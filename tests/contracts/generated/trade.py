@@ -126,7 +126,7 @@ def offer_capacity(
         power_per_node_kw=11,
     )
     opened = expect(ReceiptBody, pools_open.sync(client=provider, body=pool, idempotency_key=name()))
-    pools = expect(PoolPage, pools_list.sync(client=startup, min_seq=str(opened.sequence)))
+    pools = expect(PoolPage, pools_list.sync(client=startup, min_seq=opened.sequence))
     if opened.id not in [each.pool_id for each in pools.items]:
         sys.exit("the pool is not listed")
     promise = ServiceTerms(availability_min="0.99", credits_=[CreditStep(availability_below="0.99", credit="0.1")])
@@ -145,7 +145,7 @@ def order_nodes(provider: AuthenticatedClient, startup: AuthenticatedClient, sta
         sys.exit(f"the order is refused with {refused.code}")
     order = PlaceOrderBody(startup_id=startup_id, terms=terms)
     placed = expect(ReceiptBody, orders_place.sync(client=startup, body=order, idempotency_key=name()))
-    hidden = expect(Problem, orders_get.sync(placed.id, client=provider, min_seq=str(placed.sequence)))
+    hidden = expect(Problem, orders_get.sync(placed.id, client=provider, min_seq=placed.sequence))
     if hidden.code != "order_unknown":
         sys.exit(f"another party's order answers {hidden.code}")
     return placed.id

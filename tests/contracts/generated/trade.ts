@@ -62,7 +62,7 @@ const pool = expect(
     },
   }),
 );
-const pools = expect(await startup.GET("/v1/pools", { params: { header: { "Min-Seq": String(pool.sequence) } } }));
+const pools = expect(await startup.GET("/v1/pools", { params: { header: { "Min-Seq": pool.sequence } } }));
 if (!pools.items.some((each) => each.pool_id === pool.id)) throw new Error("the pool is not listed");
 expect(
   await provider.POST("/v1/lots", {
