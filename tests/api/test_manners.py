@@ -593,11 +593,11 @@ async def test_a_class_or_region_that_nobody_has_is_refused_with_the_nearest(rea
         for target in ("/v1/orders", "/v1/quotes"):
             assert_problem(await reading.post(tenant, target, body), 422, code, pointer)
     offers = [{**offer, "gpu_class": "H100"}, offer]
-    both = build_terms(later) | {"offers": offers, "regions": ["zz-a", "us-east", "zz-b"]}
+    both = build_terms(later) | {"offers": offers, "regions": ["zz-a", "us-east", "zz-b"], "nodes_min": 9}
     told = await reading.post(tenant, "/v1/orders", {"startup_id": startup, "terms": both})
     assert_problem(told, 422, "gpu_class_unoffered")
     assert [each["pointer"] for each in told.json()["errors"]] == [
-        "/terms/offers/0/gpu_class", "/terms/regions/0", "/terms/regions/2",
+        "/terms/offers/0/gpu_class", "/terms/regions/0", "/terms/regions/2", "/terms/nodes_min",
     ]  # fmt: skip
     assert await reading.reach() == before
     body = {"startup_id": startup, "terms": build_terms(later, regions=["us-east"])}

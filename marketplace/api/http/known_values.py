@@ -17,6 +17,7 @@ from marketplace.api.http.services import Services
 from marketplace.core.errors import Refusal, Unavailable, join_refusals
 from marketplace.core.ids import is_id
 from marketplace.domain.deciders import PREFIXES
+from marketplace.domain.trading.order_terms import require_terms
 from marketplace.projections.billing.accounts.rules import CLEARING, EXTERNAL, GPU_SECONDS, UNITS
 from marketplace.projections.supply.capacity import list_classes
 from marketplace.projections.supply.inventory import list_regions
@@ -137,7 +138,8 @@ async def require_terms_known(services: Services, terms: OrderTerms) -> None:
     """Refuse an order's class or region that the market does not have.
 
     Raises:
-        Refusal: ``gpu_class_unoffered`` or ``region_unoffered``, with those of other members as `others`.
+        Refusal: ``gpu_class_unoffered`` or ``region_unoffered``, with those of other members as `others`, and the rules
+            that the terms break.
     """
     classes = [(offer.gpu_class, f"/terms/offers/{index}/gpu_class") for index, offer in enumerate(terms.offers)]
     regions = [(region, f"/terms/regions/{index}") for index, region in enumerate(terms.regions)]
@@ -146,6 +148,10 @@ async def require_terms_known(services: Services, terms: OrderTerms) -> None:
         *await _list_unoffered(services, "region", regions),
     ]
     if refused:
+        try:
+            require_terms(terms, services.handler.clock.now())
+        except Refusal as refusal:
+            refused += [refusal, *refusal.others]
         raise join_refusals(refused)
 
 
