@@ -22,7 +22,7 @@ from marketplace.clearing.search.marginal import count_hours
 from marketplace.clearing.search.solving import Solved, solve
 from marketplace.clearing.search.worker_pool import THREADS, WorkerPools, map_isolated
 
-ENGINE_VERSION = "clearing-18"
+ENGINE_VERSION = "clearing-19"
 PARTS = 16
 """The number of parts in which losers are explained, so that no worker ends with a long one."""
 

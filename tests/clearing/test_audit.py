@@ -15,7 +15,6 @@ from marketplace.clearing.verify.verifier import find_violations
 from marketplace.core.errors import Refusal
 from tests.clearing.books import book, order, random_book
 from tests.clearing.ruled_books import random_ruled_book
-from tests.clearing.test_prices import quarter_book
 
 CROWDED = book(
     order("rich", 3, 4, (0, 2), value="5"),
@@ -203,8 +202,10 @@ def test_a_forged_result_is_refused_by_name_even_with_its_hashes_made_right(forg
     ],
 )
 def test_idle_supply_in_the_money_is_stated_as_it_is_with_its_cause(forge, named):
-    document = export(quarter_book(74))
+    orders = order("large", 7, 1, (0, 0), value="2"), order("rejected", 2, 1, (0, 0), value="3.5")
+    document = export(book(*orders, lots=(("a", 8, 0, 1, "1"), ("b", 2, 0, 1, "3")), periods=1))
     assert check(document) == []
+    assert document["idle_supply"][0]["cause"] == "rejected_orders"
     forge(document)
     assert check(document) == named
 

@@ -80,7 +80,7 @@ class Published:
             if self.load[period]
         )
         free = sum(
-            self._gain(each, prices, [sum(n - u for _, n, u in offers) for offers in self.offers])
+            self._gain(each, prices, [sum(n - u for _, n, u in offers) for offers in self.offers], is_paid=True)
             for each in self._rejected()
         )
         every = sum(
@@ -121,12 +121,24 @@ class Published:
     def _rejected(self):
         return [each for each in self.book.orders if each.order_id not in self.matches]
 
-    def _gain(self, each, prices, room):
+    def _find_dearest(self, nodes, period):
+        """Return the ask of the dearest idle node that so many nodes take in a period, the cheapest first."""
+        for ask, offered, in_use in sorted(self.offers[period]):
+            nodes -= offered - in_use
+            if nodes <= 0:
+                return ask
+        raise AssertionError("they fit")
+
+    def _gain(self, each, prices, room, *, is_paid=False):
+        """Return what an order would gain on its best start; with `is_paid` where it pays the dearest idle node."""
         last = min(each.start_latest, self.book.periods - each.duration_periods)
         best = Fraction(0)
         for start in range(each.start_earliest, last + 1):
             run = range(start, start + each.duration_periods)
-            if all(room[period] >= each.nodes for period in run):
+            if not all(room[period] >= each.nodes for period in run):
+                continue
+            asked = sum(self._find_dearest(each.nodes, period) for period in run) if is_paid else 0
+            if asked <= Fraction(each.bids[0].value_usd_per_gpu_hour) * len(run):
                 worth = Fraction(each.bids[0].value_usd_per_gpu_hour) * len(run) - sum(prices[p] for p in run)
                 best = max(best, worth * each.nodes * self.hours)
         return best
@@ -213,6 +225,15 @@ def test_nobody_pays_more_than_an_idle_node_asks():
     published = Published(made := book(*days, lots=(("a", 20, 0, 10, "2"),)), clear(made, seed=1))
     assert published.load == [16] * 10
     assert set(published.prices) == {Fraction(2)}
+
+
+@pytest.mark.parametrize(("dummy", "shill"), [("50", "4.9"), ("7", "4.9"), ("9", "5.7")])
+def test_nodes_that_nobody_pays_and_an_order_too_large_for_the_others_raise_no_price_above_an_idle_ask(dummy, shill):
+    orders = order("honest", 2, 10, (0, 0), value="9.5"), order("shill", 4, 10, (0, 0), value=shill)
+    made = book(*orders, lots=(("a", 4, 0, 10, "2.1"), ("dummy", 4, 0, 10, dummy)))
+    clearing = clear(made, seed=1)
+    assert set(Published(made, clearing).prices) == {Fraction("2.1")}
+    assert clearing.idle_supply == ()
 
 
 def test_a_price_that_the_solver_left_above_an_idle_ask_without_a_gain_is_lowered(monkeypatch):

@@ -5,7 +5,8 @@ no accepted order pays more than its value. Among them these aims decide, each o
 those before:
 
 1. The least forgone gain where nodes are idle: what idle nodes would earn above their asks at the prices, plus what
-   rejected orders would gain at the prices, counting only placements that idle nodes could carry whole.
+   rejected orders would gain at the prices, counting only placements that idle nodes could carry whole at asks that
+   the order would pay.
 2. The least forgone gain of all rejected orders that rules between orders do not keep out.
 3. The least change of price between neighbouring periods with the same lots on offer.
 4. The least that is paid in all.
@@ -51,7 +52,7 @@ class _Gains:
     free: Flags
 
     def take_free(self) -> "_Gains":
-        """Return the placements that idle nodes could carry whole."""
+        """Return the placements that idle nodes could carry whole at asks that their order would pay."""
         return _Gains(**{name: getattr(self, name)[self.free] for name in self.__slots__})
 
 
@@ -82,7 +83,7 @@ def choose_prices(allocation: Allocation, floors: list[Micros], idles: list[Micr
 def lower_needless(allocation: Allocation, floors: list[Micros], prices: list[Micros]) -> None:
     """Lower each price above an idle node's ask to that ask, if no rejected order would gain at the lower price.
 
-    Only orders count that idle nodes could serve whole.
+    Only orders count that idle nodes could serve whole at asks that they would pay.
 
     The solver's tolerance lets later aims raise a price by some micro-dollars; what they raised is taken back here.
 
@@ -324,19 +325,26 @@ def _list_allowed(allocation: Allocation, columns: Columns) -> Flags:
 
 
 def _list_free(allocation: Allocation, columns: Columns, duration: Integers) -> Flags:
-    """Return, for each placement, whether the idle nodes could carry it whole."""
+    """Return, for each placement, whether the idle nodes could carry it whole, and it would pay the dearest of them.
+
+    Otherwise a provider could raise a price above its idle nodes' ask: by further nodes at an ask that nobody pays, and
+    an order of its own that is too large for the others.
+    """
     grid = allocation.grid
-    short: dict[tuple[int, int, int], Integers] = {}
+    short: dict[tuple[int, int, int], tuple[Integers, Floats]] = {}
     free = np.zeros(len(columns.candidate), dtype=np.bool_)
     for candidate in np.unique(columns.candidate).tolist():
         bid = grid.candidates[candidate]
         key = (bid.pool, bid.layer, bid.nodes)
         if key not in short:
-            loads = allocation.loads[bid.pool].copy()
+            arrays, loads = grid.pool_arrays[bid.pool], allocation.loads[bid.pool].copy()
+            before = stack(arrays, loads, 0, grid.periods)[3]
             loads[bid.layer] += bid.nodes
-            missing = stack(grid.pool_arrays[bid.pool], loads, 0, grid.periods)[2]
-            short[key] = np.concatenate([[0], np.cumsum(missing)])
+            _, _, missing, left = stack(arrays, loads, 0, grid.periods)
+            dearest = np.where(before > left, arrays.ask[:, None], 0.0).max(axis=0)
+            short[key] = tuple(np.concatenate([[0], np.cumsum(each)]) for each in (missing, dearest))  # type: ignore[assignment]
         low, high = np.searchsorted(columns.candidate, [candidate, candidate + 1])
-        start = columns.start[low:high]
-        free[low:high] = short[key][start + duration[low:high]] == short[key][start]
+        start, end = columns.start[low:high], columns.start[low:high] + duration[low:high]
+        lacking, asked = ((sums[end] - sums[start]) for sums in short[key])
+        free[low:high] = (lacking == 0) & (asked <= bid.value * duration[low:high])
     return free
