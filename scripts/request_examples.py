@@ -27,7 +27,7 @@ async def record(folder: Path) -> dict[str, Any]:
     async with embedded_postgres(folder, durable=False) as postgres:
         database_url = await postgres.create_database("examples")
         async with open_stage(MemoryLog(), database_url, worker=True, embedded=True) as stage:
-            _, documented = await tell(stage)
+            _, documented, _ = await tell(stage)
     return dict(sorted(documented.examples.found.items()))
 
 

@@ -6,7 +6,7 @@ import msgspec
 
 from marketplace.domain.supply.schedule import STANDARD
 from tests.api.rows import ABSENT, PLATFORM_ONLY, SEEN, Row, World
-from tests.api.rows_trading import build_cash_order
+from tests.api.rows_trading import build_cash_order, build_plain_order
 from tests.api.stage import get_id
 
 
@@ -24,11 +24,11 @@ QUOTES = (
         "POST",
         "/v1/quotes",
         "startup",
-        lambda world: build_cash_order(world, cash="0.5"),
-        refused=(lambda world: build_cash_order(world, cash="0"), 422, "offer_empty"),
+        build_plain_order,
+        refused=(lambda world: build_plain_order(world, cash="0"), 422, "offer_empty"),
         other=(404, "party_unknown"),
         check=lambda quote: (
-            (quote["guarantee"], quote["price_to_win_usd_per_gpu_hour"], quote["would_win"]) == ("sure", "2.11", False)
+            (quote["guarantee"], quote["price_to_win_usd_per_gpu_hour"], quote["would_win"]) == ("sure", "2.11", True)
             and quote["placements"][0]["gpu_class"] == "H100_SXM"
             and Decimal(quote["placements"][0]["hold_usd_per_hour"]) > 0
         ),

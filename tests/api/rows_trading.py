@@ -33,6 +33,12 @@ def build_cash_order(world: World, cash: str = "3", latest: float = 2) -> dict:
     }
 
 
+def build_plain_order(world: World, cash: str = "5") -> dict:
+    """Return an order with the members that it needs and no others, which the reference shows as its example."""
+    begin = {"start_earliest": world.day(2), "start_latest": world.day(2)}
+    return {"startup_id": world.ids["startup"], "terms": build_terms(world.day, cash=cash, **begin)}
+
+
 def build_auction(world: World, **more) -> dict:
     horizon = {"horizon_start": world.day(2), "period_hours": 24, "periods": 90, "seed": 1}
     return {"locks_at": world.day(0), **horizon, **more}
@@ -130,9 +136,9 @@ ORDERS = (
         "POST",
         "/v1/orders",
         "startup",
-        lambda world: build_cash_order(world, cash="0.5"),
+        build_plain_order,
         201,
-        (lambda world: build_cash_order(world, cash="0"), 422, "offer_empty"),
+        (lambda world: build_plain_order(world, cash="0"), 422, "offer_empty"),
         (404, "party_unknown"),
         "spare_order",
     ),
@@ -150,8 +156,8 @@ ORDERS = (
         "PUT",
         "/v1/orders/{spare_order}",
         "startup",
-        lambda world: {"terms": build_cash_order(world, cash="0.6")["terms"]},
-        refused=(lambda world: {"terms": build_cash_order(world, cash="0")["terms"]}, 422, "offer_empty"),
+        lambda world: {"terms": build_plain_order(world, cash="6")["terms"]},
+        refused=(lambda world: {"terms": build_plain_order(world, cash="0")["terms"]}, 422, "offer_empty"),
     ),
     Row(
         "POST",

@@ -79,6 +79,13 @@ BYTES_MAX = 585_000
 """Every property is described, which is a third of it. No answer to a refusal stands at an operation."""
 
 
+async def test_the_example_of_an_order_is_the_plainest_one():
+    async with open_stage(MemoryLog()) as stage:
+        document = (await stage.admin.get("/schema/openapi.json")).json()
+    example = document["paths"]["/v1/orders"]["post"]["requestBody"]["content"]["application/json"]["example"]
+    assert {*example["terms"]} == {*document["components"]["schemas"]["OrderTerms"]["required"]}
+
+
 async def test_the_openapi_document_says_what_routes_do_in_any_language():
     async with open_stage(MemoryLog()) as stage:
         served = await stage.admin.get("/schema/openapi.json")
