@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 Fact = str | int | bool | None | list[str]
-_DOLLARS: Final = re.compile(r"(?<![\w.,/-])(\d+)(?:\.(\d+))?(?= (?:USD|dollars?)\b)")
+_DOLLARS: Final = re.compile(r"(?<![\w.,/+-])(\d+)(?:\.(\d+))?(?= (?:USD|dollars?)\b)")
 
 
 class MarketplaceError(Exception):

@@ -58,6 +58,13 @@ def test_what_is_no_amount_is_refused(text, code):
     assert (caught.value.code, caught.value.pointer) == (code, "/amount_usd")
 
 
+def test_a_number_that_is_too_long_to_be_written_out_is_shown_as_it_is():
+    """The two places of dollars were added to the exponent: `1E+400.00 dollars`."""
+    with pytest.raises(Refusal) as caught:
+        require_usd(Decimal("1E+400"), "/amount_usd")
+    assert caught.value.message.startswith("/amount_usd is 1E+400 dollars;")
+
+
 def test_nothing_is_an_amount_where_it_may_be():
     for text in ("0", "0.00", "0E-999999", "0E+5"):
         require_usd(Decimal(text), "/keep_usd", zero=True)
