@@ -12,8 +12,10 @@ import pytest_asyncio
 import structlog
 from structlog.testing import capture_logs
 
+from marketplace.api.http import auth_middleware
+from marketplace.api.http.body_faults import FAULTS_MAX
 from marketplace.api.http.cursors import compute_mark
-from marketplace.api.http.known_values import find_prefix
+from marketplace.api.http.known_values import find_prefix, suggest
 from marketplace.client import MarketplaceClient
 from marketplace.core.errors import Corrupt
 from marketplace.core.ids import rename_id
@@ -472,6 +474,20 @@ async def test_parameters_and_choices_that_are_misspelt_are_refused_with_the_nea
     told = await reading.post(reading.admin, "/v1/parties?dry_run=true", PARTY)
     assert_problem(told, 422, "parameter_unsupported", "/dry_run")
     assert (await reading.services.handler.log.health()).last_sequence == 0
+
+
+async def test_no_more_parameters_are_compared_with_the_known_ones_than_an_answer_names(reading: Stage, monkeypatch):
+    """Each of thousands was compared, and the process answered nobody else for that time."""
+    compared = list[str]()
+
+    def count(name, known):
+        compared.append(name)
+        return suggest(name, known)
+
+    monkeypatch.setattr(auth_middleware, "suggest", count)
+    answer = await reading.admin.get("/v1/orders?" + "&".join(f"a{number}=" for number in range(1_000)))
+    assert (answer.json()["code"], len(answer.json()["errors"])) == ("parameter_unsupported", FAULTS_MAX)
+    assert len(compared) == FAULTS_MAX
 
 
 async def test_every_parameter_of_a_query_that_is_misspelt_is_named_at_once(reading: Stage):

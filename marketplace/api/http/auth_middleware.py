@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from marketplace.api.http.body_faults import FAULTS_MAX
 from marketplace.api.http.deprecation import find_headers
 from marketplace.api.http.drain import has_body
 from marketplace.api.http.envelope import ADDED
@@ -133,7 +134,7 @@ class AuthMiddleware:
 
         Raises:
             Refusal: ``parameter_unsupported`` · ``parameter_repeated`` · ``request_invalid``, with those of the other
-                parameters as `others`.
+                parameters as `others`, up to `FAULTS_MAX` in all.
         """
         if not self._parameters:
             for route in scope["litestar_app"].routes:
@@ -152,6 +153,8 @@ class AuthMiddleware:
                 _require_parameter(name, value, known, seen)
             except Refusal as refusal:
                 refused.append(refusal)
+                if len(refused) == FAULTS_MAX:
+                    break
             seen.add(name)
         if refused:
             raise join_refusals(refused)
