@@ -120,6 +120,7 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "request_refused": "the server does not serve this request; read detail",
     "resale_unwelcome": "the mandate pays for no resold capacity; do not name it",
     "route_unknown": "there is nothing at this path; /schema lists every route",
+    "scope_invalid": "no scope has this name; use one that errors lists as allowed",
     "site_operating": "the site operates already; a conversion is scheduled for a planned site",
     "storage_full": "the log's storage is full, so that no command can be stored; send it again once the operator has "
     "made room",

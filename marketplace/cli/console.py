@@ -104,7 +104,7 @@ def run_service(main: Coroutine[Any, Any, int | None]) -> NoReturn:
     async def whole() -> NoReturn:
         try:
             code = await _settle(main, _log_end)
-        except Exception:  # noqa: BLE001 - it ends the process, and is told in its log
+        except Exception:  # noqa: BLE001 - it ends the process, and the log names it
             structlog.get_logger(__name__).exception("process_failed")
             code = 1
         _leave(code)

@@ -84,15 +84,12 @@ def require_share(share: Decimal, pointer: str) -> None:
 
 def _require(value: Decimal, pointer: str, unit: str, maximum: Decimal, places: int, *, zero: bool) -> None:
     if not value.is_finite():
-        raise Refusal(
-            "not_a_number",
-            f"{pointer} is {value}; state {unit or 'a share of one'} as a decimal number",
-            pointer=pointer,
-        )
+        kind = unit or "a share of one"
+        raise Refusal("not_a_number", f"{pointer} is {value}; state {kind} as a decimal number", pointer=pointer)
     if not value.is_signed() and (zero or value) and value <= maximum and _fits(value, places):
         return
     text = f"{value:f}" if abs(value.adjusted()) <= _WRITTEN_OUT_MAX else str(value)
-    stated = f"{pointer} is {text} {unit}".rstrip()
+    stated = f"{pointer} is {text} {unit}" if unit else f"{pointer} is {text}"
     if value.is_signed() or (value == 0 and not zero):
         bound = "at least 0" if zero else "above 0"
         raise Refusal("amount_not_positive", f"{stated}; it must be {bound}", pointer=pointer, value=text)

@@ -177,11 +177,11 @@ def _find_fault(reading: HoursReading, known: Spans, at: datetime, state: Servic
 def _find_excess(reading: HoursReading, at: datetime, state: ServiceLine) -> Refusal | None:
     agreed = state.terms
     if state.hours + reading.hours > agreed.hours:
+        reported, most, more = (f"{each.normalize():f}" for each in (state.hours, agreed.hours, reading.hours))
         return Refusal(
             "hours_above_agreement",
-            f"{state.hours.normalize():f} of {agreed.hours.normalize():f} hours are already reported, too many for"
-            f" {reading.hours.normalize():f} more; agree on"
-            " another service line for the rest",
+            f"{reported} of {most} hours are already reported, too many for {more} more; agree on another service"
+            " line for the rest",
         )
     workers = state.proposed.workers
     for hours, since, until in (
