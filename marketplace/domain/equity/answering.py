@@ -6,7 +6,7 @@ dollars:
 - stock, warrants and options that the company issues, also in a round, and SAFEs, notes and better terms of them: their
   part of what these give beyond what is paid. So count a discount, interest of a year, and what a note repays beyond
   its principal, if they are above what is usual. A warrant whose price is fixed later counts as free.
-  So does stock of a holder without a key, and an exercise of its rights, because no money moves here;
+  So does stock of a holder without a key, also in a round, and an exercise of its rights, because no money moves here;
 - their own stock and rights that the company hands on, buys back, converts or cancels, as for a party; see `giving`;
 - a sale: what their stock is worth beyond its proceeds in cash, because the company alone states what a buyer's stock
   is worth. So count, for the holders of a buyer, the shares that it pays with.
@@ -88,8 +88,8 @@ def _find_issued(event: Event, issuer: Issuer, absent: Collection[str]) -> tuple
     """Return the shares, as converted, that an event gives or promises, and the USD of them that nobody pays here."""
     match event:
         case IssuerStockIssued(cause=None):
-            pays = is_id(event.holder_id, "pty") and event.holder_id not in absent
-            return _count(issuer, event.class_id, [(event.shares, event.price_usd_per_share if pays else ZERO)])
+            price = event.price_usd_per_share if _is_payer(event.holder_id, absent) else ZERO
+            return _count(issuer, event.class_id, [(event.shares, price)])
         case IssuerOptionExercised() | IssuerWarrantExercised() if not is_id(event.holder_id, "pty"):
             return Fraction(0), event.shares * min(_find_strike(event, issuer), find_share_worth(issuer))
         case IssuerWarrantIssued(cause=None):
@@ -101,11 +101,16 @@ def _find_issued(event: Event, issuer: Issuer, absent: Collection[str]) -> tuple
         case IssuerOptionGranted():
             return _count(issuer, None, [(event.shares, event.exercise_price_usd)])
         case IssuerFinancingClosed():
-            return _count_round(issuer, issuer.financings[event.financing_id])
+            return _count_round(issuer, issuer.financings[event.financing_id], absent)
         case IssuerInstrumentSigned():
             return _find_bought(event.terms, Fraction(event.commitment_usd), issuer)
         case _:
             return Fraction(0), Fraction(0)
+
+
+def _is_payer(holder_id: str, absent: Collection[str]) -> bool:
+    """Return whether a holder pays for new stock here: it is a party with a key."""
+    return is_id(holder_id, "pty") and holder_id not in absent
 
 
 def _find_strike(event: IssuerOptionExercised | IssuerWarrantExercised, issuer: Issuer) -> Fraction:
@@ -126,15 +131,19 @@ def _count(issuer: Issuer, class_id: str | None, sold: list[tuple[int, Decimal]]
     return sum((shares for shares, _ in sold), 0) * ratio, gift
 
 
-def _count_round(issuer: Issuer, financing: Financing) -> tuple[Fraction, Fraction]:
+def _count_round(issuer: Issuer, financing: Financing, absent: Collection[str]) -> tuple[Fraction, Fraction]:
     pricing, terms = financing.pricing, financing.terms
     assert pricing is not None, "a round is closed at a price"
     worth, price = find_share_worth(issuer), Fraction(pricing.price_usd_per_share)
     each = add_preference(
         worth, price * Fraction(terms.liquidation_multiple), participates=terms.participation != "none"
     )
-    shares = sum((Fraction(allotment.shares) for allotment in pricing.allotments), Fraction(0))
-    return shares, max(each - price, Fraction(0)) * shares
+    shares, gift = Fraction(0), Fraction(0)
+    for allotment in pricing.allotments:
+        paid = price if _is_payer(allotment.holder_id, absent) else Fraction(0)
+        shares += allotment.shares
+        gift += max(each - paid, Fraction(0)) * allotment.shares
+    return shares, gift
 
 
 def _find_bought(terms: PrincipalTerms, amount: Fraction, issuer: Issuer) -> tuple[Fraction, Fraction]:

@@ -307,6 +307,23 @@ async def test_one_clerk_closes_no_round_whose_preference_is_worth_more_than_it_
     assert (await consents.find_proposal(market.handler, context) is None) is (multiple > 1), "the fund is asked"
 
 
+async def test_one_clerk_closes_no_round_whose_investor_has_no_key(market):
+    """A clerk closed a round at a fair price with a friend without a key, from whom no money came here."""
+    trade = await market.trade()
+    startup, founder, friend = trade.startup, derive_id("stk", trade.startup), derive_id("stk", trade.startup, "friend")
+    await set_up(market, startup, founder, trade.fund, kind="founder")
+    await act(market, startup, AddStakeholder, holder_id=friend, name="Friend", kind="investor")
+    await limit(market, startup, 1_000)
+    context, issuer_id = structs.replace(market.context(startup), actor_person="clerk"), trade.issuer
+    await issuers.open_financing(market.handler, context, issuer_id, name="Series A", terms=build_round(friend))
+    financing = derive_id("fin", context.command_id)
+    await issuers.price_financing(market.handler, market.context(startup), issuer_id, financing)
+    context = structs.replace(market.context(startup), actor_person="clerk")
+    await refuse(
+        "limit_exceeded", issuers.close_financing(market.handler, context, issuer_id, financing, approval=PAPER)
+    )
+
+
 async def test_one_clerk_buys_no_shell_for_new_stock_of_a_founders_company(market):
     """A clerk agreed that its company pays a billion new shares for a shell, whose owner then had nearly all of it."""
     trade, mule, shell = (
