@@ -14,6 +14,7 @@ from nats.aio.client import Client
 from structlog.testing import capture_logs
 
 from marketplace.api.metering.meter_subject import AT_ONCE, SUBJECT, MeterSubject
+from marketplace.core.errors import Corrupt, LogChanged, UnreadableEvent
 from marketplace.embedded.nats import NatsServers
 from marketplace.log.inboxes import METER_INBOX
 from marketplace.log.jetstream import JetStreamLog
@@ -120,6 +121,24 @@ async def test_an_error_of_the_server_is_answered_too(site: Site, meter: Client,
         status, problem, headers = await ask(meter, [], HEADERS | {"Request-Id": "of-the-meter"})
     assert (status, problem["code"], headers["Request-Id"]) == ("500", "internal_error", "of-the-meter")
     assert [line["request_id"] for line in lines if line["event"] == "unforeseen_error"] == ["of-the-meter"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (UnreadableEvent(7, "marketplace.grant.x", "hash", "it was changed", "0"), "503", "event_unreadable"),
+        (LogChanged("log_replaced", "it is another log"), "503", "log_replaced"),
+        (Corrupt("a row cannot be read"), "500", "log_corrupt"),
+    ],
+)
+@pytest.mark.usefixtures("site")
+async def test_a_fault_of_the_log_is_answered_as_over_http(meter: Client, monkeypatch, error, status, code):
+    async def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("marketplace.api.metering.meter_subject.ingest_request", fail)
+    answered, problem, _ = await ask(meter, [], HEADERS)
+    assert (answered, problem["code"]) == (status, code)
 
 
 async def test_a_key_needs_the_scope(site: Site, meter: Client):

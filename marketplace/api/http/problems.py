@@ -266,10 +266,10 @@ def describe_unavailable(error: Unavailable, *, is_operator: bool) -> str:
     return _FOR_TENANTS.get(error.what, f"{error.what} cannot be reached now")
 
 
-def answer_unreadable(request: Request[Any, Any, Any], error: UnreadableEvent) -> Response[bytes]:
+def answer_unreadable(request: Request[Any, Any, Any] | None, error: UnreadableEvent) -> Response[bytes]:
     """Answer that the request depends on an unreadable event, which the operator must annotate."""
-    _logger.error("event_unreadable", path=request.url.path, sequence=error.sequence, reason=str(error))
-    principal = request.scope.get("user")
+    _logger.error("event_unreadable", path=_get_path(request), sequence=error.sequence, reason=str(error))
+    principal = None if request is None else request.scope.get("user")
     detail = describe_unreadable(error, is_operator=principal is not None and principal.party_id is None)
     return render_problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
@@ -296,9 +296,9 @@ def answer_changed(_: Request[Any, Any, Any] | None, error: LogChanged) -> Respo
     return render_problem(HTTPStatus.SERVICE_UNAVAILABLE, error.code, detail)
 
 
-def answer_corrupt(request: Request[Any, Any, Any], error: Corrupt) -> Response[bytes]:
+def answer_corrupt(request: Request[Any, Any, Any] | None, error: Corrupt) -> Response[bytes]:
     """Answer that stored data cannot be read. The process's log tells the operator what and where."""
-    _logger.error("log_corrupt", path=request.url.path, reason=str(error))
+    _logger.error("log_corrupt", path=_get_path(request), reason=str(error))
     detail = "stored data cannot be read; the operator finds the cause in the server's log"
     return render_problem(HTTPStatus.INTERNAL_SERVER_ERROR, "log_corrupt", detail)
 
@@ -350,10 +350,15 @@ def answer_unforeseen(request: Request[Any, Any, Any] | None, error: Exception) 
     """
     lines = traceback.format_tb(error.__traceback__)
     where = "".join(lines[-_FRAMES_MAX:])
-    method, path = ("NATS", "") if request is None else (request.method, request.url.path)
-    _logger.error("unforeseen_error", method=method, path=path, error=repr(error), where=where)
+    method = "NATS" if request is None else request.method
+    _logger.error("unforeseen_error", method=method, path=_get_path(request), error=repr(error), where=where)
     detail = "the server made an error; a command may be sent again with the same Idempotency-Key"
     return render_problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", detail)
+
+
+def _get_path(request: Request[Any, Any, Any] | None) -> str:
+    """Return the path of a request; empty for one that came over NATS."""
+    return "" if request is None else request.url.path
 
 
 def _list_errors(faults: Sequence[BodyFault]) -> tuple[FieldError, ...]:
@@ -408,3 +413,11 @@ HANDLERS: Final[dict[Any, Any]] = {
     RecursionError: answer_nested,
     Exception: answer_unforeseen,
 }
+
+
+def answer_error(error: Exception) -> Response[bytes]:
+    """Answer a request that came over NATS, as over HTTP."""
+    kinds: tuple[type[Exception], ...] = (Refusal, Conflict, Unavailable, UnreadableEvent, LogChanged, Corrupt)
+    kind = next((kind for kind in kinds if isinstance(error, kind)), Exception)
+    answered: Response[bytes] = HANDLERS[kind](None, error)
+    return answered

@@ -17,16 +17,10 @@ from nats.aio.msg import Msg
 
 from marketplace.api.http.envelope import find_request_id
 from marketplace.api.http.keys import Principal
-from marketplace.api.http.problems import (
-    MEDIA_TYPE,
-    answer_conflict,
-    answer_refusal,
-    answer_unavailable,
-    answer_unforeseen,
-)
+from marketplace.api.http.problems import MEDIA_TYPE, answer_error
 from marketplace.api.http.services import Services
 from marketplace.api.metering.ingestion import ingest_request
-from marketplace.core.errors import Conflict, Refusal, Unavailable
+from marketplace.core.errors import Refusal
 from marketplace.log.connection import Connection
 from marketplace.log.inboxes import SERVICE_REPLIES
 
@@ -107,14 +101,8 @@ class MeterSubject:
             principal = await self._admit(headers.get("authorization"))
             self._services.follower.require_current()
             ingested = await ingest_request(self._services, principal, headers, body)
-        except Refusal as refusal:
-            return _render(answer_refusal(None, refusal))
-        except Conflict as conflict:
-            return _render(answer_conflict(None, conflict))
-        except Unavailable as error:
-            return _render(answer_unavailable(None, error))
         except Exception as error:  # noqa: BLE001 - one request's error is its own answer, as over HTTP
-            return _render(answer_unforeseen(None, error))
+            return _render(answer_error(error))
         answered = {STATUS: "200", "Content-Type": "application/json"} | ingested.headers
         return msgspec.json.encode(ingested.receipt), answered
 
