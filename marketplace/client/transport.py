@@ -44,13 +44,16 @@ class ProblemError(Exception):
         code: Stable code; branch on it.
         detail: What happened, with which values, and the remedy.
         problem: The whole problem.
+        request_id: The answer's `Request-Id`, by which the operator finds the request in the API's log; empty if it had
+            none.
     """
 
-    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+    def __init__(self, status: int, problem: Mapping[str, Any], request_id: str = "") -> None:
         self.status = status
         self.code = str(problem.get("code", "unknown"))
         self.detail = str(problem.get("detail", problem.get("title", "")))
         self.problem = problem
+        self.request_id = request_id
         super().__init__(f"{status} {self.code}: {self.detail}")
 
 
@@ -305,7 +308,7 @@ def _parse_problem(response: httpx.Response) -> ProblemError:
         problem = msgspec.json.decode(response.content, type=dict[str, Any])
     except msgspec.DecodeError:
         problem = {"title": response.text[:200]}
-    return ProblemError(response.status_code, problem)
+    return ProblemError(response.status_code, problem, response.headers.get("Request-Id", ""))
 
 
 def _parse_retry_after(response: httpx.Response) -> int:

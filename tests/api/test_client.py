@@ -7,6 +7,7 @@ from decimal import Decimal
 from importlib import import_module
 from itertools import islice
 from pkgutil import iter_modules
+from uuid import UUID
 
 import httpx
 import pytest
@@ -89,6 +90,7 @@ async def test_a_refusal_is_raised_with_its_code_at_once():
             with pytest.raises(ProblemError) as caught:
                 await client.accounts.deposit("acc_01jdm5v5tze1xa6a4sbz1gk3c4", amount_usd=Decimal(5), reference="wire")
         assert (caught.value.status, caught.value.code) == (404, "account_unknown")
+        assert UUID(caught.value.request_id)
         assert len(transport.keys) == 1
 
 
