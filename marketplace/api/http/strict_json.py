@@ -31,7 +31,8 @@ WHOLE_MAX: Final = 2**53 - 1
 _DecimalString = Annotated[str, Meta(pattern=DECIMAL_PATTERN)]
 _PATH: Final = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>\$.*?)`)?$", re.DOTALL)
 _MEMBER: Final = re.compile(r"(?:missing required|contains unknown) field `(?P<name>[^`]*)`")
-_OFFSET: Final = re.compile(rb'[+-][0-9]{2}:?[0-9]{2}"')
+_OFFSET: Final = re.compile(rb'[+-](?!00:?00")[0-9]{2}:?[0-9]{2}"')
+"""An offset from UTC, unless it is zero."""
 _ONE_LINE: Final = r"^[^\t\n\r]*$"
 TOO_LARGE: Final = BodyFault("", "a number in it is too large to be read; write amounts as decimals in quotes")
 
