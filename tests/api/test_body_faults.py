@@ -99,8 +99,8 @@ async def test_every_rule_that_a_site_or_a_lot_breaks_is_named_at_once(stage: St
     opened = await stage.post(stage.admin, "/v1/pools", pool | {"nodes": 4, "power_per_node_kw": 11})
     lot = {
         "pool_id": opened.json()["id"],
-        "start": "2026-12-05T00:00:00Z",
-        "end": "2026-12-01T00:00:00Z",
+        "start": "2031-12-05T00:00:00Z",
+        "end": "2031-12-01T00:00:00Z",
         "nodes": 1,
         "nodes_min": 3,
         "ask_usd_per_gpu_hour": "-1",
