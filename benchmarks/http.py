@@ -9,10 +9,10 @@ machine's cores with the servers. There is no database and no projector: command
 It prints answers a second and the processor time that the process takes for each answer. The last columns are the
 ratios of both to those of the bare handler. The target is either answers a second or a ratio of processor times, which
 other work on the machine changes less. For one client it compares the median time of an order with that of a handler
-that does nothing but append two events, byte for byte as many as an order's, which is its target (ADR 33); with that of
-the log's own append of them by one caller on a nats-server of its own; and with that of a log that the caller also
-follows, as every process of the market does. All take turns, because other work on the machine, and the time of its
-disk, change from second to second.
+that does nothing but append two events, byte for byte as many as an order's, which is its limit (ADR 33); with that of
+the log's own append of them by one caller on a nats-server of its own, which is its target; and with that of a log
+that the caller also follows, as every process of the market does. All take turns, because other work on the machine,
+and the time of its disk, change from second to second.
 """
 
 import argparse
@@ -57,8 +57,10 @@ ADMIN_KEY = "mkp_01jdm5v5tze1xa6a4sbz1gk3c4_benchmarkbenchmarkbenchmark"
 TURN_SECONDS = 0.5
 ALONE = 400
 """Orders and appends of one client."""
-TARGET_ALONE = 1.4
-"""How many times as long as a handler that only appends an order of one client may take."""
+TARGET_ALONE = 1.3
+"""How many times as long as the log's own append an order of one client shall take."""
+LIMIT_ALONE = 1.4
+"""How many times as long as a handler that only appends it may take."""
 EVENTS_BYTES = (430, 1_023)
 """Bodies whose events are as long as those of an order: its hold of cash, and itself."""
 TARGET_ORDERS = 4_000
@@ -209,8 +211,9 @@ async def compare_alone(port: int, bare_port: int, body: bytes, numbers: Iterato
     print(f"by turns, p50: an order {order:.2f} ms")
     for name, median in medians.items():
         print(f"    {name} {median:.2f} ms: the order takes {order / median:.2f} times as long")
-    reached = "reached" if order <= TARGET_ALONE * medians["a handler that only appends"] else "not reached"
-    print(f"target of one client: {TARGET_ALONE} times a handler that only appends, {reached}")
+    for times, name in ((TARGET_ALONE, "an atomic append of the log"), (LIMIT_ALONE, "a handler that only appends")):
+        reached = "reached" if order <= times * medians[name] else "not reached"
+        print(f"target of one client: {times} times {name}, {reached}")
 
 
 async def ask(connection: Connection, make: Callable[[], bytes]) -> None:
